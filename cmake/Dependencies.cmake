@@ -1,0 +1,31 @@
+# Everything from outside: libtorch by our own module, the rest as the distribution packages it.
+find_package(Libtorch MODULE REQUIRED)
+find_package(OpenMP REQUIRED COMPONENTS CXX)
+find_package(Threads REQUIRED)
+find_package(fmt REQUIRED)
+find_package(spdlog REQUIRED)
+find_package(nlohmann_json REQUIRED)
+find_package(yaml-cpp REQUIRED)
+find_package(CLI11 REQUIRED)
+
+# yaml-cpp names its target differently from 0.8 on.
+if(TARGET yaml-cpp::yaml-cpp)
+  set(LIMBECK_YAML_TARGET yaml-cpp::yaml-cpp)
+else()
+  set(LIMBECK_YAML_TARGET yaml-cpp)
+endif()
+
+# Our OpenMP code runs on the runtime that libtorch carries: two of them in one process are two teams of threads.
+add_library(limbeck_openmp INTERFACE)
+target_compile_options(limbeck_openmp INTERFACE ${OpenMP_CXX_FLAGS})
+if(Libtorch_OPENMP_LIBRARY)
+  target_link_libraries(limbeck_openmp INTERFACE "${Libtorch_OPENMP_LIBRARY}")
+else()
+  target_link_libraries(limbeck_openmp INTERFACE ${OpenMP_CXX_LIBRARIES})
+endif()
+
+# spdlog header-only over the same fmt as ours: its compiled library would bring a compiled fmt with it.
+add_library(limbeck_spdlog INTERFACE)
+target_include_directories(limbeck_spdlog SYSTEM INTERFACE
+                           "$<TARGET_PROPERTY:spdlog::spdlog,INTERFACE_INCLUDE_DIRECTORIES>")
+target_compile_definitions(limbeck_spdlog INTERFACE SPDLOG_FMT_EXTERNAL)

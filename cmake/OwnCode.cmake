@@ -1,0 +1,27 @@
+# How our own sources are compiled.
+
+# What every target that includes our headers needs.
+add_library(limbeck_headers INTERFACE)
+target_include_directories(limbeck_headers INTERFACE "${PROJECT_SOURCE_DIR}")
+# libtorch's headers carry another fmt than the distribution's library: used header-only, both live side by side.
+target_compile_definitions(limbeck_headers INTERFACE FMT_HEADER_ONLY)
+target_compile_features(limbeck_headers INTERFACE cxx_std_20)
+target_link_libraries(limbeck_headers INTERFACE limbeck_openmp Threads::Threads)
+
+# What our sources add for themselves: warnings, and sanitizers where asked for.
+add_library(limbeck_own_code INTERFACE)
+target_compile_options(limbeck_own_code INTERFACE -Wall -Wextra -Wshadow)
+if(LIMBECK_WARNINGS_AS_ERRORS)
+  target_compile_options(limbeck_own_code INTERFACE -Werror)
+endif()
+if(LIMBECK_SANITIZE)
+  target_compile_options(limbeck_own_code INTERFACE ${LIMBECK_SANITIZE_FLAGS})
+  target_link_options(limbeck_headers INTERFACE ${LIMBECK_SANITIZE_FLAGS})
+endif()
+
+# One precompiled header for all folders that see libtorch: ATen.h costs 8 s a file, precompiled under one.
+file(WRITE "${PROJECT_BINARY_DIR}/pch/library_pch.cpp.in" "// Compiled only to make the precompiled header.\n")
+configure_file("${PROJECT_BINARY_DIR}/pch/library_pch.cpp.in" "${PROJECT_BINARY_DIR}/pch/library_pch.cpp" COPYONLY)
+add_library(limbeck_library_pch OBJECT "${PROJECT_BINARY_DIR}/pch/library_pch.cpp")
+target_link_libraries(limbeck_library_pch PRIVATE limbeck_own_code limbeck_headers Libtorch::Libtorch)
+target_precompile_headers(limbeck_library_pch PRIVATE <ATen/ATen.h>)
