@@ -1,0 +1,42 @@
+// Plain tables: aligned text for terminals and Markdown for reports, from the same rows.
+#pragma once
+
+#include <cstddef>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+namespace limbeck::core {
+
+class Table {
+ public:
+  enum class Align { left, right };
+  struct Column {
+    std::string title;
+    Align align = Align::right;
+  };
+
+  explicit Table(std::vector<Column> columns) : columns_(std::move(columns)) {}
+
+  /// Throws InvalidArgument unless there is a cell per column.
+  void add_row(std::vector<std::string> cells);
+
+  std::size_t num_rows() const { return rows_.size(); }
+
+  /// Columns two spaces apart under their titles and a rule. Where the lines would be wider than `width`, left-aligned
+  /// columns, widest first, wrap their text at spaces; numbers never wrap. Ends with a newline.
+  std::string text(std::size_t width = 80) const;
+
+  /// A Markdown table; '|' and line breaks in cells are escaped.
+  std::string markdown() const;
+
+ private:
+  std::vector<Column> columns_;
+  std::vector<std::vector<std::string>> rows_;
+};
+
+/// Columns that `text` takes on a terminal: code points of UTF-8 (combining and double-width ones are not told apart).
+std::size_t display_width(std::string_view text);
+
+}  // namespace limbeck::core
