@@ -1,0 +1,63 @@
+#include "limbeck/graph/own_ops.h"
+
+#include <ATen/ATen.h>
+#include <ATen/core/function_schema.h>
+#include <ATen/core/ivalue.h>
+#include <torch/csrc/jit/frontend/function_schema_parser.h>
+
+#include <map>
+#include <string>
+
+#include "limbeck/core/error.h"
+
+namespace limbeck::graph {
+
+namespace {
+
+/// Zeroes whole samples (or the whole batch) with probability p.
+///   sampling "bernoulli": empty, bernoulli_(1 - p)          (torchvision, timm)
+///   sampling "floor":     floor(rand + (1 - p))             (transformers)
+///   scale "noise": the noise is divided by 1 - p; "input": the input is; "none": nothing is.
+at::Tensor drop_path(const at::Tensor& self, double p, std::string_view sampling, std::string_view scale,
+                     bool per_sample, bool train) {
+  if (!train || p == 0.0) return self;
+  LIMBECK_CHECK(p >= 0.0 && p <= 1.0, "[drop_path] p must lie in [0, 1], got {}", p);
+  const double keep = 1.0 - p;
+  std::vector<int64_t> shape(static_cast<std::size_t>(self.dim()), 1);
+  if (per_sample && !shape.empty()) shape[0] = self.size(0);
+  at::Tensor noise;
+  if (sampling == "floor") {
+    noise = at::rand(shape, self.options().requires_grad(false)).add(keep).floor_();
+  } else {
+    noise = at::empty(shape, self.options().requires_grad(false)).bernoulli_(keep);
+  }
+  if (scale == "noise" && keep > 0.0) noise.div_(keep);
+  return (scale == "input" ? self.div(keep) : self) * noise;
+}
+
+void drop_path_kernel(std::vector<c10::IValue>& stack) {
+  at::Tensor result = drop_path(stack[0].toTensor(), stack[1].toDouble(), stack[2].toStringView(),
+                                stack[3].toStringView(), stack[4].toBool(), stack[5].toBool());
+  stack.clear();
+  stack.emplace_back(std::move(result));
+}
+
+const c10::FunctionSchema* schema(const char* text) { return new c10::FunctionSchema(torch::jit::parseSchema(text)); }
+
+}  // namespace
+
+const OwnOp* find_own_op(std::string_view name) {
+  static const auto* const ops = new std::map<std::string, OwnOp, std::less<>>{
+      {"limbeck::input", {schema("limbeck::input(int index) -> Tensor"), nullptr}},
+      {"limbeck::parameter", {schema("limbeck::parameter(str name) -> Tensor"), nullptr}},
+      {"limbeck::by_mode", {schema("limbeck::by_mode(Tensor? train, Tensor? eval) -> Tensor"), nullptr}},
+      {"limbeck::drop_path",
+       {schema("limbeck::drop_path(Tensor self, float p, str sampling=\"bernoulli\", str scale=\"noise\", "
+               "bool per_sample=True, bool train=False) -> Tensor"),
+        drop_path_kernel}},
+  };
+  const auto found = ops->find(name);
+  return found == ops->end() ? nullptr : &found->second;
+}
+
+}  // namespace limbeck::graph
