@@ -8,6 +8,11 @@ target_compile_definitions(limbeck_headers INTERFACE FMT_HEADER_ONLY)
 target_compile_features(limbeck_headers INTERFACE cxx_std_20)
 target_link_libraries(limbeck_headers INTERFACE limbeck_openmp Threads::Threads)
 
+# Sanitizers need no instrumented libtorch: own objects are checked, its calls are plain calls. Its run-time types are
+# hidden, which vptr would take for errors; instrumented code makes g++ see uninitialised values that are none.
+set(LIMBECK_SANITIZE_FLAGS -O1 -fsanitize=address,undefined -fno-sanitize=vptr -fno-sanitize-recover=all
+    -fno-omit-frame-pointer -Wno-maybe-uninitialized)
+
 # What our sources add for themselves: warnings, and sanitizers where asked for.
 add_library(limbeck_own_code INTERFACE)
 target_compile_options(limbeck_own_code INTERFACE -Wall -Wextra -Wshadow)
