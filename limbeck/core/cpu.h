@@ -17,9 +17,8 @@ namespace limbeck::core {
 ///   amx: avx512_bf16 + AMX-TILE, AMX-INT8, AMX-BF16 with tile data permitted to this process
 enum class Isa { portable, avx2, avx2_vnni, avx512, avx512_vnni, avx512_bf16, amx };
 
-/// The registers that decide, as read from the machine (or made up by a test).
+/// The registers that decide, as read from the machine (or made up by a test); zero where a leaf does not exist.
 struct CpuRegisters {
-  std::uint32_t max_leaf = 0;   // CPUID(0).eax
   std::uint32_t leaf1_ecx = 0;  // CPUID(1)
   std::uint32_t leaf7_ebx = 0;  // CPUID(7, 0)
   std::uint32_t leaf7_ecx = 0;

@@ -19,6 +19,28 @@ inline constexpr std::uint64_t kMaxReadBytes = std::uint64_t{1} << 30;
 /// The whole content. Throws IoError if the file is missing, no regular file, unreadable or larger than `max_bytes`.
 std::string read_file(const std::filesystem::path& path, std::uint64_t max_bytes = kMaxReadBytes);
 
+/// Reads a regular file from its beginning, piece by piece.
+class FileReader {
+ public:
+  /// Throws IoError if the file is missing, no regular file or unreadable.
+  explicit FileReader(std::filesystem::path path);
+  ~FileReader();
+  FileReader(const FileReader&) = delete;
+  FileReader& operator=(const FileReader&) = delete;
+
+  /// Fills `piece` as far as the file goes; returns the number of bytes, 0 at the end. Throws IoError.
+  std::size_t read(std::span<std::byte> piece);
+
+  /// The size when it was opened (0 for what /proc and /sys make up while it is read).
+  std::uint64_t size() const { return size_; }
+  int descriptor() const { return descriptor_; }
+
+ private:
+  std::filesystem::path path_;
+  std::uint64_t size_ = 0;
+  int descriptor_ = -1;
+};
+
 /// Size of a regular file in bytes. Throws IoError.
 std::uint64_t file_size(const std::filesystem::path& path);
 
@@ -36,8 +58,8 @@ inline std::span<const std::byte> as_bytes(std::string_view text) {
 }
 
 /// A file written piece by piece that appears under its name at commit(); without a commit it leaves nothing. The
-/// folder must exist. A symbolic link at `path` is followed; permissions of a replaced file are kept, else 0666 &
-/// ~umask.
+/// folder must exist. What a killed process left of an earlier attempt is removed. A symbolic link at `path` is
+/// followed; permissions of a replaced file are kept, else 0666 & ~umask.
 class AtomicFile {
  public:
   /// `expected_bytes`, where known, is reserved on the disk at once, so that a full disk fails before the work is done.
@@ -56,7 +78,9 @@ class AtomicFile {
   const std::filesystem::path& path() const { return path_; }
 
  private:
-  [[noreturn]] void fail_write(int error_number, std::uint64_t needed_bytes) const;
+  void open_temporary();
+  void remove_temporary() noexcept;
+  [[noreturn]] void fail_write(int error_number, std::string_view action);
 
   std::filesystem::path path_;
   std::filesystem::path temporary_;

@@ -1,0 +1,131 @@
+#include "limbeck/core/table.h"
+
+#include <algorithm>
+#include <numeric>
+
+#include "limbeck/core/error.h"
+
+namespace limbeck::core {
+namespace {
+
+constexpr std::size_t kGap = 2;
+constexpr std::size_t kMinWrappedWidth = 12;
+
+bool starts_code_point(char c) { return (static_cast<unsigned char>(c) & 0xC0) != 0x80; }
+
+// The bytes of the first `width` code points.
+std::size_t prefix_bytes(std::string_view text, std::size_t width) {
+  std::size_t count = 0;
+  for (std::size_t i = 0; i < text.size(); ++i)
+    if (starts_code_point(text[i]) && count++ == width) return i;
+  return text.size();
+}
+
+// Lines of at most `width` columns, broken at spaces, and inside words that are longer than a line.
+std::vector<std::string> wrap(std::string_view text, std::size_t width) {
+  std::vector<std::string> lines;
+  while (display_width(text) > width) {
+    const std::size_t limit = prefix_bytes(text, width);
+    const std::size_t space = text.rfind(' ', limit);
+    const bool at_space = space != std::string_view::npos && space > 0;
+    lines.emplace_back(text.substr(0, at_space ? space : limit));
+    text.remove_prefix(at_space ? space + 1 : limit);
+  }
+  lines.emplace_back(text);
+  return lines;
+}
+
+std::string pad(const std::string& text, std::size_t width, Table::Align align) {
+  const std::string spaces(width - std::min(width, display_width(text)), ' ');
+  return align == Table::Align::left ? text + spaces : spaces + text;
+}
+
+std::size_t line_width(const std::vector<std::size_t>& widths) {
+  return std::accumulate(widths.begin(), widths.end(), kGap * (widths.size() - 1));
+}
+
+// Takes columns off the widest left-aligned column until the line fits or nothing more can be taken.
+void shrink(std::vector<std::size_t>& widths, const std::vector<Table::Column>& columns, std::size_t width) {
+  while (line_width(widths) > width) {
+    std::size_t* widest = nullptr;
+    for (std::size_t i = 0; i < widths.size(); ++i) {
+      const bool can_shrink = columns[i].align == Table::Align::left && widths[i] > kMinWrappedWidth;
+      if (can_shrink && (widest == nullptr || widths[i] > *widest)) widest = &widths[i];
+    }
+    if (widest == nullptr) return;
+    --*widest;
+  }
+}
+
+std::string escape_markdown(const std::string& text) {
+  std::string result;
+  for (char c : text) {
+    if (c == '|') result += '\\';
+    if (c == '\n')
+      result += "<br>";
+    else
+      result += c;
+  }
+  return result;
+}
+
+}  // namespace
+
+std::size_t display_width(std::string_view text) {
+  return static_cast<std::size_t>(std::count_if(text.begin(), text.end(), starts_code_point));
+}
+
+void Table::add_row(std::vector<std::string> cells) {
+  LIMBECK_CHECK(cells.size() == columns_.size(), "[table] a row needs {} cells, got {}", columns_.size(), cells.size());
+  rows_.push_back(std::move(cells));
+}
+
+std::string Table::text(std::size_t width) const {
+  if (columns_.empty()) return "";
+  std::vector<std::size_t> widths;
+  std::vector<std::string> titles;
+  for (std::size_t i = 0; i < columns_.size(); ++i) {
+    titles.push_back(columns_[i].title);
+    widths.push_back(display_width(titles[i]));
+    for (const auto& row : rows_) widths[i] = std::max(widths[i], display_width(row[i]));
+  }
+  shrink(widths, columns_, width);
+
+  std::string result;
+  const auto add = [&](const std::vector<std::string>& cells) {
+    std::vector<std::vector<std::string>> wrapped;
+    std::size_t num_lines = 0;
+    for (std::size_t i = 0; i < cells.size(); ++i) {
+      wrapped.push_back(wrap(cells[i], widths[i]));
+      num_lines = std::max(num_lines, wrapped.back().size());
+    }
+    for (std::size_t line = 0; line < num_lines; ++line) {
+      std::string text;
+      for (std::size_t i = 0; i < cells.size(); ++i) {
+        const std::string cell = line < wrapped[i].size() ? wrapped[i][line] : "";
+        text += (i > 0 ? std::string(kGap, ' ') : "") + pad(cell, widths[i], columns_[i].align);
+      }
+      text.erase(text.find_last_not_of(' ') + 1);
+      result += text + "\n";
+    }
+  };
+  add(titles);
+  result += std::string(line_width(widths), '-') + "\n";
+  for (const auto& row : rows_) add(row);
+  return result;
+}
+
+std::string Table::markdown() const {
+  std::string result;
+  const auto add = [&](const auto& cells, const auto& to_text) {
+    result += "|";
+    for (const auto& cell : cells) result += " " + to_text(cell) + " |";
+    result += "\n";
+  };
+  add(columns_, [](const Column& column) { return escape_markdown(column.title); });
+  add(columns_, [](const Column& column) { return std::string(column.align == Align::left ? "---" : "---:"); });
+  for (const auto& row : rows_) add(row, escape_markdown);
+  return result;
+}
+
+}  // namespace limbeck::core
