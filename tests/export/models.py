@@ -183,7 +183,7 @@ def _poolformer():
                       res_scale_init_values=None, use_mlp_head=False, drop_path_rate=0.1)
 
 
-_timm("levit_128s", 64, fast=True, img_size=64, drop_path_rate=0.1, depth=(1, 2, 1),
+_timm("levit_128s", 64, fast=True, tags=("warm",), img_size=64, drop_path_rate=0.1, depth=(1, 2, 1),
       embed_dim=(32, 48, 64), num_heads=(2, 3, 4), key_dim=8)
 _timm("efficientvit_b0", 64)
 _timm("efficientvit_m0", 64, img_size=64)
