@@ -1,0 +1,73 @@
+#include "limbeck/data/memory_dataset.h"
+
+#include "limbeck/core/error.h"
+
+#include <utility>
+
+namespace limbeck::data {
+namespace {
+
+class MemoryDataset final : public Dataset {
+ public:
+  MemoryDataset(std::string name, at::Tensor images, at::Tensor labels, std::vector<std::string> class_names)
+      : name_(std::move(name)),
+        images_(std::move(images)),
+        labels_(std::move(labels)),
+        class_names_(std::move(class_names)) {}
+
+  std::string name() const override { return name_; }
+  std::int64_t size() const override { return images_.size(0); }
+  ImageShape shape() const override { return {images_.size(1), images_.size(2), images_.size(3)}; }
+  const std::vector<std::string>& class_names() const override { return class_names_; }
+
+  Sample sample(std::int64_t index) const override {
+    LIMBECK_CHECK(index >= 0 && index < size(), "[data] {} has {} samples, no sample {}.", name_, size(), index);
+    return {images_.select(0, index), labels_.const_data_ptr<std::int64_t>()[index]};
+  }
+
+  std::optional<PixelView> pixels() const override {
+    if (images_.scalar_type() != at::kByte) return std::nullopt;
+    return PixelView{images_.const_data_ptr<std::uint8_t>(), labels_.const_data_ptr<std::int64_t>(), {}};
+  }
+
+ private:
+  std::string name_;
+  at::Tensor images_;
+  at::Tensor labels_;
+  std::vector<std::string> class_names_;
+};
+
+void check_labels(const std::string& name, const at::Tensor& labels, std::int64_t num_classes) {
+  const std::int64_t* label = labels.const_data_ptr<std::int64_t>();
+  for (std::int64_t i = 0; i < labels.numel(); ++i) {
+    LIMBECK_CHECK(label[i] >= 0 && label[i] < num_classes,
+                  "[data] {}: the label of sample {} must lie in 0..{}, got {}. Give one class name per class.", name,
+                  i, num_classes - 1, label[i]);
+  }
+}
+
+}  // namespace
+
+std::shared_ptr<const Dataset> memory_dataset(std::string name, const at::Tensor& images, const at::Tensor& labels,
+                                              std::vector<std::string> class_names) {
+  LIMBECK_CHECK(images.defined() && images.dim() == 4 && images.device().is_cpu() &&
+                    (images.scalar_type() == at::kByte || images.scalar_type() == at::kFloat),
+                "[data] {}: images must be a uint8 or float32 tensor [N, C, H, W] on the CPU.", name);
+  LIMBECK_CHECK(labels.defined() && labels.dim() == 1 && labels.device().is_cpu() && labels.scalar_type() == at::kLong,
+                "[data] {}: labels must be an int64 tensor [N] on the CPU.", name);
+  LIMBECK_CHECK(images.size(0) == labels.size(0), "[data] {}: there must be one label per image, got {} and {}.", name,
+                labels.size(0), images.size(0));
+  at::Tensor dense_labels = labels.contiguous();
+  check_labels(name, dense_labels, static_cast<std::int64_t>(class_names.size()));
+  return std::make_shared<MemoryDataset>(std::move(name), images.contiguous(), std::move(dense_labels),
+                                         std::move(class_names));
+}
+
+std::vector<std::string> numbered_class_names(std::int64_t num_classes) {
+  std::vector<std::string> names;
+  names.reserve(static_cast<std::size_t>(num_classes));
+  for (std::int64_t i = 0; i < num_classes; ++i) names.push_back(std::to_string(i));
+  return names;
+}
+
+}  // namespace limbeck::data

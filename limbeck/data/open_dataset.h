@@ -1,0 +1,32 @@
+// Datasets by name, as recipes and the command line give them.
+#pragma once
+
+#include "limbeck/data/dataset.h"
+
+#include <filesystem>
+#include <optional>
+#include <string_view>
+
+namespace limbeck::data {
+
+enum class Split { train, val, test };
+
+/// "train", "val" or "test". Throws InvalidArgument for another name.
+Split parse_split(std::string_view text);
+const char* to_string(Split split);
+
+struct OpenOptions {
+  Split split = Split::train;
+  std::int64_t val_size = 0;  ///< samples that train gives up to val (see hold_out); 0: there is no val
+  std::optional<std::filesystem::path> path = std::nullopt;  ///< where the data lies, for names that are searched for
+};
+
+/// Opens `spec`:
+///   fashion-mnist                     70,000 images [1, 28, 28] in 10 classes; see find_fashion_mnist
+///   idx:FOLDER                        a folder with four files of MNIST's layout; see open_idx_folder
+///   synthetic:10x1x28x28?n=1000       see parse_synthetic_spec
+/// The train and val splits of one val_size never share a sample. Throws InvalidArgument for another name (with the
+/// nearest ones) or val without a val_size, and IoError if the data cannot be read.
+std::shared_ptr<const Dataset> open_dataset(std::string_view spec, const OpenOptions& options = {});
+
+}  // namespace limbeck::data

@@ -1,0 +1,98 @@
+#include "limbeck/data/dataset.h"
+
+#include "limbeck/core/error.h"
+#include "limbeck/data/memory_dataset.h"
+
+#include <ATen/ATen.h>
+#include <gtest/gtest.h>
+
+#include <set>
+
+namespace limbeck::data {
+namespace {
+
+// Ten images [1, 2, 2] whose pixels are all the sample's number, with label number % 3.
+std::shared_ptr<const Dataset> numbered(std::int64_t size = 10) {
+  const at::Tensor number = at::arange(size, at::kLong);
+  return memory_dataset("numbered", number.to(at::kByte).view({size, 1, 1, 1}).expand({size, 1, 2, 2}),
+                        number.remainder(3), numbered_class_names(3));
+}
+
+std::int64_t shown(const Dataset& dataset, std::int64_t index) {
+  return dataset.sample(index).image[0][0][0].item<std::int64_t>();
+}
+
+TEST(MemoryDataset, ServesSamplesAndPixels) {
+  const auto dataset = numbered();
+  EXPECT_EQ(dataset->size(), 10);
+  EXPECT_EQ(dataset->shape(), (ImageShape{1, 2, 2}));
+  EXPECT_EQ(dataset->num_classes(), 3);
+  EXPECT_EQ(shown(*dataset, 7), 7);
+  EXPECT_EQ(dataset->sample(7).label, 1);
+  const auto view = dataset->pixels();
+  ASSERT_TRUE(view);
+  EXPECT_EQ(view->pixels[7 * 4], 7);
+  EXPECT_EQ(view->labels[7], 1);
+  EXPECT_THROW(dataset->sample(10), InvalidArgument);
+  EXPECT_THROW(dataset->sample(-1), InvalidArgument);
+}
+
+TEST(MemoryDataset, TakesFloatImagesWithoutBytePixels) {
+  const auto dataset = memory_dataset("float", at::ones({2, 3, 4, 5}), at::zeros({2}, at::kLong), {"one"});
+  EXPECT_EQ(dataset->sample(1).image.scalar_type(), at::kFloat);
+  EXPECT_FALSE(dataset->pixels());
+}
+
+TEST(MemoryDataset, RefusesWrongTensors) {
+  const at::Tensor images = at::zeros({2, 1, 2, 2}, at::kByte), labels = at::zeros({2}, at::kLong);
+  EXPECT_THROW(memory_dataset("x", images.to(at::kInt), labels, {"a"}), InvalidArgument);
+  EXPECT_THROW(memory_dataset("x", images[0], labels, {"a"}), InvalidArgument);
+  EXPECT_THROW(memory_dataset("x", images, labels.to(at::kInt), {"a"}), InvalidArgument);
+  EXPECT_THROW(memory_dataset("x", images, at::zeros({3}, at::kLong), {"a"}), InvalidArgument);
+  EXPECT_THROW(memory_dataset("x", images, at::ones({2}, at::kLong), {"a"}), InvalidArgument);
+  EXPECT_THROW(memory_dataset("x", images, -at::ones({2}, at::kLong), {"a"}), InvalidArgument);
+}
+
+TEST(Subset, MapsSamplesAndPixelsAlsoWhenNested) {
+  const auto outer = subset(numbered(), {9, 4, 4, 0}, "outer");
+  const auto inner = subset(outer, {3, 1}, "inner");
+  EXPECT_EQ(inner->size(), 2);
+  EXPECT_EQ(inner->name(), "inner");
+  EXPECT_EQ(shown(*inner, 0), 0);
+  EXPECT_EQ(shown(*inner, 1), 4);
+  const auto view = inner->pixels();
+  ASSERT_TRUE(view);
+  EXPECT_EQ(view->pixels[view->row(1) * 4], 4);
+  EXPECT_THROW(inner->sample(2), InvalidArgument);
+  EXPECT_THROW(subset(outer, {4}, "beyond"), InvalidArgument);
+}
+
+TEST(Take, GivesTheFirstSamples) {
+  const auto few = take(numbered(), 3);
+  EXPECT_EQ(few->size(), 3);
+  EXPECT_EQ(few->name(), "numbered[:3]");
+  EXPECT_EQ(shown(*few, 2), 2);
+  EXPECT_EQ(take(numbered(), 0)->size(), 0);
+  EXPECT_THROW(take(numbered(), 11), InvalidArgument);
+}
+
+TEST(HoldOut, CutsInTwoTheSameWayEveryTime) {
+  const auto whole = numbered(200);
+  const HeldOut cut = hold_out(whole, 40), again = hold_out(whole, 40);
+  ASSERT_EQ(cut.val->size(), 40);
+  ASSERT_EQ(cut.train->size(), 160);
+  std::set<std::int64_t> seen;
+  for (std::int64_t i = 0; i < 40; ++i) {
+    EXPECT_EQ(shown(*cut.val, i), shown(*again.val, i));
+    seen.insert(shown(*cut.val, i));
+  }
+  EXPECT_LT(*seen.begin(), 40) << "drawn from the whole of the file";
+  EXPECT_GT(*seen.rbegin(), 160);
+  for (std::int64_t i = 0; i < 160; ++i) seen.insert(shown(*cut.train, i));
+  EXPECT_EQ(seen.size(), 200U) << "no sample in both";
+  EXPECT_THROW(hold_out(whole, 0), InvalidArgument);
+  EXPECT_THROW(hold_out(whole, 200), InvalidArgument);
+}
+
+}  // namespace
+}  // namespace limbeck::data
