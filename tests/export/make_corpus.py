@@ -76,7 +76,7 @@ def write_exports(module, entry, folder) -> dict:
     return {"files": files, "programs": programs, "drop_rates": rates}
 
 
-def make_model(entry, out: pathlib.Path, key: str) -> None:
+def make_model(entry, out: pathlib.Path, key: str, check: bool) -> None:
     folder, draft = out / entry.name, out / f".{entry.name}.draft"
     shutil.rmtree(draft, ignore_errors=True)
     draft.mkdir(parents=True)
@@ -85,15 +85,20 @@ def make_model(entry, out: pathlib.Path, key: str) -> None:
         exports = write_exports(module, entry, draft)
     description = {"format": 1, "key": key, "name": entry.name, "library": entry.library, "tags": list(entry.tags),
                    "fast": entry.fast, "files": exports["files"], "drop_rates": exports["drop_rates"]}
-    description |= reference.write(module, entry, exports["programs"], draft)
+    description |= reference.write(module, entry, exports["programs"] if check else {}, draft)
+    bad = {name: value for name, value in description["python_difference"].items()
+           if value > (1e-5 if name.endswith("_decomposed") else 0.0)}
+    if bad:
+        raise RuntimeError(f"Python's own run of an export differs from eager: {bad}")
     (draft / "reference.json").write_text(json.dumps(description, indent=1))
     shutil.rmtree(folder, ignore_errors=True)
     os.rename(draft, folder)
 
 
-def is_current(folder: pathlib.Path, key: str) -> bool:
+def is_current(folder: pathlib.Path, key: str, check: bool) -> bool:
     try:
-        return json.loads((folder / "reference.json").read_text())["key"] == key
+        description = json.loads((folder / "reference.json").read_text())
+        return description["key"] == key and (not check or bool(description["python_difference"]))
     except (OSError, ValueError, KeyError):
         return False
 
@@ -123,6 +128,7 @@ def parse():
     parser.add_argument("--models", default="fast", help="fast, all, or names separated by commas")
     parser.add_argument("--random", type=int, default=0, metavar="N", help="N seeded random architectures instead")
     parser.add_argument("--out", type=pathlib.Path, default=pathlib.Path("build/corpus"))
+    parser.add_argument("--check", action="store_true", help="also run each export in Python, which must equal eager")
     parser.add_argument("--list", action="store_true", help="print the models and leave")
     return parser.parse_args()
 
@@ -137,11 +143,11 @@ def main() -> int:
     key, failed = fingerprint(), []
     for entry in chosen(arguments):
         start = time.monotonic()
-        if is_current(arguments.out / entry.name, key):
+        if is_current(arguments.out / entry.name, key, arguments.check):
             print(f"{entry.name}: up to date", flush=True)
             continue
         try:
-            make_model(entry, arguments.out, key)
+            make_model(entry, arguments.out, key, arguments.check)
             print(f"{entry.name}: {time.monotonic() - start:.1f} s", flush=True)
         except Exception:  # one model's failure must not hide the others; the exit status tells
             failed.append(entry.name)

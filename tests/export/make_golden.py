@@ -2,7 +2,7 @@
 
     python tests/export/make_golden.py [--out tests/graph/capture/data]
 
-Runs under torch 2.8 too, whose archives keep the weights in a pickle; those files get the version into their name.
+Runs under torch 2.8 too, whose archives keep the weights in a pickle; those files have the version in their names.
 Each module shows one thing that a reader must handle; values are seeded. Beside each archive NAME.pt2 stands
 NAME.safetensors with `input/<i>`, `eval/output/<i>` and `step/...` as README.md defines them.
 """
@@ -166,16 +166,17 @@ def write_case(name, module, inputs, out, suffix):
     torch.manual_seed(len(name))
     args, kwargs = inputs(BATCH)
     pair = export_pair.export_pair(module, args, None, kwargs)
-    one = inputs(1)
     programs = {"eval": pair["eval"], "train": pair["train"]}
-    programs["eval_b1"] = export_pair._export(module.eval(), *one, None)
-    if name == "tiny":
+    if not suffix:
+        programs["eval_b1"] = export_pair._export(module.eval(), *inputs(1), None)
+    if name == "tiny" and not suffix:
         programs["eval_decomposed"] = pair["eval"].run_decompositions()
         programs["train_decomposed"] = pair["train"].run_decompositions()
     for mode, program in programs.items():
         torch.export.save(without_paths(program), out / f"{name}_{mode}{suffix}.pt2")
-    if not suffix:  # older archives hold one model
-        export_pair.package_pt2(out / f"{name}_pair.pt2", exported_programs={mode: programs[mode] for mode in ("eval", "train")})
+    if not suffix or name == "tiny":
+        pair = {mode: programs[mode] for mode in ("eval", "train")}
+        export_pair.package_pt2(str(out / f"{name}_pair{suffix}.pt2"), exported_programs=pair)
     write_results(name, module, (args, kwargs), out, suffix)
 
 

@@ -98,6 +98,14 @@ def _vit(**options):
     return make
 
 
+def _convnext():
+    declare_torchvision_ops()
+    from torchvision.models.convnext import CNBlockConfig, ConvNeXt
+
+    stages = [CNBlockConfig(16, 32, 1), CNBlockConfig(32, 48, 2), CNBlockConfig(48, None, 1)]
+    return ConvNeXt(stages, stochastic_depth_prob=0.2, num_classes=CLASSES)
+
+
 def _maxvit():
     declare_torchvision_ops()
     from torchvision.models.maxvit import MaxVit
@@ -126,7 +134,6 @@ _torchvision("resnet50", 64)
 _torchvision("mobilenet_v2", 64, fast=True)
 _torchvision("mobilenet_v3_small", 64)
 _torchvision("efficientnet_b0", 64, fast=True)
-_torchvision("efficientnet_v2_s", 64)
 _torchvision("googlenet", 96, fast=True, init_weights=False, aux_logits=True, tags=("aux",))
 _torchvision("inception_v3", 139, init_weights=False, aux_logits=True, tags=("aux",))
 _torchvision("densenet121", 64, drop_rate=0.1)
@@ -134,15 +141,12 @@ _torchvision("squeezenet1_1", 64)
 _torchvision("shufflenet_v2_x0_5", 64, fast=True)
 _torchvision("mnasnet0_5", 64)
 _torchvision("regnet_y_400mf", 64)
-_torchvision("convnext_tiny", 64)
-_torchvision("resnext50_32x4d", 64)
 _torchvision("vgg11_bn", 64, prepare=_small_vgg_head)
 _torchvision("deeplabv3_mobilenet_v3_large", 96, entry="segmentation.deeplabv3_mobilenet_v3_large",
              weights_backbone=None, aux_loss=True, tags=("dict_output",))
-_torchvision("fcn_resnet50", 64, entry="segmentation.fcn_resnet50", weights_backbone=None, aux_loss=True,
-             tags=("dict_output",))
 _torchvision("lraspp_mobilenet_v3_large", 96, entry="segmentation.lraspp_mobilenet_v3_large", weights_backbone=None,
              tags=("dict_output",))
+_add("convnext_tiny", "torchvision", _convnext, image(64))
 _add("swin_t", "torchvision", _swin(1), image(64), fast=True)
 _add("swin_v2_t", "torchvision", _swin(2), image(64))
 _add("vit_b_16", "torchvision", _vit(image_size=64, patch_size=16, num_layers=3, num_heads=4, hidden_dim=96,
@@ -172,6 +176,14 @@ def _mixer(gated=False, **options):
         return MlpMixer(num_classes=CLASSES, img_size=64, num_blocks=3, embed_dim=64, drop_path_rate=0.1, **options)
 
     return make
+
+
+def _res2net():
+    declare_torchvision_ops()
+    from timm.models.res2net import Bottle2neck, ResNet
+
+    return ResNet(Bottle2neck, layers=[1, 1, 1, 1], channels=(16, 32, 48, 64), base_width=8, block_args={"scale": 4},
+                  num_classes=CLASSES)
 
 
 def _poolformer():
@@ -205,8 +217,7 @@ _timm("edgenext_xx_small", 64, drop_path_rate=0.1)
 _timm("pvt_v2_b0", 64, drop_path_rate=0.1)
 _add("gmlp_ti16", "timm", _mixer(patch_size=16, gated=True, mlp_ratio=6), image(64))
 _timm("eca_nfnet", 64, entry="test_nfnet", drop_path_rate=0.1)
-_timm("mobilenetv4_hybrid_medium", 64, drop_path_rate=0.1)
-_timm("res2net50_14w_8s", 64)
+_add("res2net", "timm", _res2net, image(64))
 _timm("crossvit_tiny_240", 240, depth=((1, 1, 0), (1, 1, 0)), drop_path_rate=0.1)
 _timm("fastvit_t8", 64, drop_path_rate=0.1, layers=(1, 1, 2, 1))
 
