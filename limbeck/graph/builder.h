@@ -17,7 +17,9 @@ class Builder {
  public:
   explicit Builder(Graph& graph) : graph_(graph) {}
 
+  /// A positional input: the graph's input tree is a tuple of all of them.
   ValueId input(std::string name, Sizes sizes, at::ScalarType dtype = at::kFloat);
+  /// As torch.nn.Parameter, a floating-point tensor is made to require a gradient.
   ValueId parameter(std::string name, at::Tensor tensor);
   ValueId buffer(std::string name, at::Tensor tensor, bool is_persistent = true);
 
@@ -28,20 +30,22 @@ class Builder {
   std::vector<ValueId> call_all(std::string_view op, std::vector<Argument> positional,
                                 const NamedArguments& named = {});
 
-  /// The scope that new nodes belong to, until the guard goes: `const auto scope = builder.enter("layer1.0");`
-  /// (relative).
+  /// The scope that new nodes belong to, until the guard goes.
   class ScopeGuard {
    public:
-    ScopeGuard(Builder& builder, std::string path);
+    ScopeGuard(Builder& builder, std::string path, uint32_t call);
     ~ScopeGuard();
     ScopeGuard(const ScopeGuard&) = delete;
     ScopeGuard& operator=(const ScopeGuard&) = delete;
 
    private:
     Builder& builder_;
-    std::string previous_;
+    std::string previous_path_;
+    std::vector<uint32_t> previous_calls_;
   };
-  ScopeGuard enter(std::string_view name, std::string_view type = {});
+  /// Enters a scope relative to the current one: `const auto scope = builder.enter("layer1.0");`. `call` is 1 for the
+  /// second use of one module, and so on.
+  [[nodiscard]] ScopeGuard enter(std::string_view name, std::string_view type = {}, uint32_t call = 0);
   const std::string& scope_path() const { return scope_; }
 
   /// Sets both modes' outputs to one list (a single unnamed value: a leaf; several: a tuple).
@@ -51,6 +55,7 @@ class Builder {
  private:
   Graph& graph_;
   std::string scope_;
+  std::vector<uint32_t> calls_;  // of each component of scope_
 };
 
 /// Completes positional and named arguments to one per slot with the schema's defaults.

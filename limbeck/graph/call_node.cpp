@@ -77,8 +77,14 @@ class Boxer {
         return number(argument, formal).toDouble();
       case c10::TypeKind::IntType:
       case c10::TypeKind::SymIntType:
+      case c10::TypeKind::ScalarTypeType:
+      case c10::TypeKind::LayoutType:
+      case c10::TypeKind::MemoryFormatType:
         return integer(argument, formal);
+      case c10::TypeKind::SymFloatType:
+        return number(argument, formal).toDouble();
       case c10::TypeKind::BoolType:
+      case c10::TypeKind::SymBoolType:
         if (const bool* flag = std::get_if<bool>(&argument.kind)) return *flag;
         break;
       case c10::TypeKind::StringType:
@@ -174,7 +180,11 @@ DispatcherEntry find_dispatcher_entry(std::string_view name) {
   const auto handle = c10::Dispatcher::singleton().findSchema(operator_name(name));
   if (!handle) return {};
   const auto* kept = new c10::OperatorHandle(*handle);  // rows of the op table live as long as the process
-  return {.handle = kept, .schema = &kept->schema()};
+  return {
+      .handle = kept,
+      .schema = &kept->schema(),
+      .is_random = kept->hasTag(at::Tag::nondeterministic_seeded),
+      .is_data_dependent = kept->hasTag(at::Tag::dynamic_output_shape) || kept->hasTag(at::Tag::data_dependent_output)};
 }
 
 std::vector<std::string> dispatcher_op_names() {
@@ -209,6 +219,11 @@ std::vector<c10::IValue> call_node(const Graph& graph, const Node& node,
   } catch (const c10::Error& error) {
     fail<InvalidArgument>("[graph] {} in '{}' failed: {}", node.op->name, graph.scope(node.scope).path,
                           error.what_without_backtrace());
+  }
+  const auto& returns = node.op->schema->returns();
+  if (returns.size() == 1 && returns[0].type()->kind() == c10::TypeKind::ListType) {
+    const auto elements = stack.at(0).toListRef();
+    return std::vector<c10::IValue>(elements.begin(), elements.end());
   }
   return stack;
 }

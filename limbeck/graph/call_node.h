@@ -28,7 +28,8 @@ c10::IValue box_argument(const OpInfo& op, std::size_t slot, const Argument& arg
                          const std::function<const c10::IValue&(ValueId)>& value_of, const Bindings& bindings);
 
 /// box_argument for all slots of `node`, then call_op. Adds op and scope to what the kernel throws.
-/// Mode arguments are taken as they stand in the node.
+/// Mode arguments are taken as they stand in the node. One IValue per output of the node: a returned list is taken
+/// apart.
 std::vector<c10::IValue> call_node(const Graph& graph, const Node& node,
                                    const std::function<const c10::IValue&(ValueId)>& value_of,
                                    const Bindings& bindings);

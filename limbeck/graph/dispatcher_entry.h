@@ -14,6 +14,8 @@ namespace limbeck::graph {
 struct DispatcherEntry {
   const void* handle = nullptr;  // of call_node; null when libtorch has no such op
   const c10::FunctionSchema* schema = nullptr;
+  bool is_random = false;          // tag nondeterministic_seeded
+  bool is_data_dependent = false;  // tags dynamic_output_shape and data_dependent_output
 };
 
 /// Looks up "aten::add.Tensor" in libtorch's registry.

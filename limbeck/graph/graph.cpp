@@ -33,6 +33,10 @@ std::optional<uint32_t> parse_index(std::string_view digits) {
 
 bool is_structural(const Node& node) { return node.op->is("limbeck::input") || node.op->is("limbeck::parameter"); }
 
+std::size_t num_components(std::string_view path) {
+  return path.empty() ? 0 : static_cast<std::size_t>(std::count(path.begin(), path.end(), '.')) + 1;
+}
+
 /// Base of made-up value names: "aten::add.Tensor" -> "add".
 std::string short_op_name(const std::string& op) {
   const std::size_t start = op.find("::") + 2;
@@ -40,6 +44,14 @@ std::string short_op_name(const std::string& op) {
 }
 
 }  // namespace
+
+Type type_of_tensor(const at::Tensor& tensor) {
+  return {TensorType{.dtype = tensor.scalar_type(),
+                     .sizes = Sizes(tensor.sizes().begin(), tensor.sizes().end()),
+                     .strides = std::nullopt,
+                     .device = tensor.device(),
+                     .requires_grad = tensor.requires_grad()}};
+}
 
 ScopePath parse_scope_path(std::string_view text) {
   ScopePath path;
@@ -240,14 +252,9 @@ void Graph::erase_parameter(std::string_view name) {
 ValueId Graph::parameter_value(std::string_view name) {
   const std::string key = "p" + std::string(name);
   if (const auto found = structural_.find(key); found != structural_.end()) return {found->second, 0};
-  const at::Tensor& tensor = parameter(name).tensor;
   Node node{.op = &op_info("limbeck::parameter")};
   node.arguments = {std::string(name)};
-  node.types = {Type{TensorType{.dtype = tensor.scalar_type(),
-                                .sizes = Sizes(tensor.sizes().begin(), tensor.sizes().end()),
-                                .strides = std::nullopt,
-                                .device = tensor.device(),
-                                .requires_grad = tensor.requires_grad()}}};
+  node.types = {type_of_tensor(parameter(name).tensor)};
   node.names = {std::string(name)};
   return {structural_[key] = append(std::move(node)), 0};
 }
@@ -297,6 +304,20 @@ RegionId Graph::add_region(const Region& region) {
   if (found != regions_.end()) return static_cast<RegionId>(found - regions_.begin());
   regions_.push_back(region);
   return static_cast<RegionId>(regions_.size() - 1);
+}
+
+CallsId Graph::add_outer_calls(std::vector<uint32_t> calls) {
+  while (!calls.empty() && calls.back() == 0) calls.pop_back();
+  const auto found = std::find(outer_calls_.begin(), outer_calls_.end(), calls);
+  if (found != outer_calls_.end()) return static_cast<CallsId>(found - outer_calls_.begin());
+  outer_calls_.push_back(std::move(calls));
+  return static_cast<CallsId>(outer_calls_.size() - 1);
+}
+
+uint32_t Graph::call_at(const Node& node, std::size_t depth) const {
+  if (depth + 1 == num_components(scopes_[node.scope].path)) return node.call;
+  const std::vector<uint32_t>& calls = outer_calls_[node.outer_calls];
+  return depth < calls.size() ? calls[depth] : 0;
 }
 
 Graph Graph::clone() const {
@@ -419,9 +440,24 @@ std::vector<NodeId> needed_nodes(const Graph& graph, Mode mode, const std::funct
 
 namespace {
 
-bool is_inside(std::string_view path, std::string_view scope) {
-  return scope.empty() ||
-         (path.substr(0, scope.size()) == scope && (path.size() == scope.size() || path[scope.size()] == '.'));
+/// One call of one module, and the part of a path that names it.
+struct Invocation {
+  ScopeId scope = 0;
+  uint32_t call = 0;
+  friend auto operator<=>(const Invocation&, const Invocation&) = default;
+};
+
+/// The invocations that a node stands in, outermost (the root) first.
+std::vector<Invocation> invocations_of(const Graph& graph, const Node& node) {
+  std::vector<Invocation> result{{}};
+  const std::string& path = graph.scope(node.scope).path;
+  if (path.empty()) return result;
+  std::size_t depth = 0;
+  for (std::size_t end = path.find('.');; end = path.find('.', end + 1)) {
+    const ScopeId scope = *graph.find_scope(std::string_view(path).substr(0, end));
+    result.push_back({.scope = scope, .call = graph.call_at(node, depth++)});
+    if (end == std::string::npos) return result;
+  }
 }
 
 }  // namespace
@@ -429,32 +465,33 @@ bool is_inside(std::string_view path, std::string_view scope) {
 void number_scope_outputs(Graph& graph) {
   graph.scope_outputs.clear();
   const UseMap uses(graph);
-  std::map<std::pair<ScopeId, uint32_t>, std::size_t> index;
-  const auto leaves = [&](ValueId value, std::string_view scope) {
-    const std::vector<NodeId>& users = uses.users(value);
-    if (uses.num_uses(value) > users.size()) return true;
-    return std::any_of(users.begin(), users.end(),
-                       [&](NodeId user) { return !is_inside(graph.scope(graph.node(user).scope).path, scope); });
-  };
-  const auto record = [&](ScopeId scope, uint32_t call, ValueId value) {
-    const auto [slot, is_new] = index.try_emplace({scope, call}, graph.scope_outputs.size());
-    if (is_new) graph.scope_outputs.push_back({.scope = scope, .call = call, .values = {}});
+  std::map<NodeId, std::vector<Invocation>> invocations;
+  for (const NodeId id : graph.order()) invocations[id] = invocations_of(graph, graph.node(id));
+  std::map<Invocation, std::size_t> index;
+  const auto record = [&](const Invocation& at, ValueId value) {
+    const auto [slot, is_new] = index.try_emplace(at, graph.scope_outputs.size());
+    if (is_new) graph.scope_outputs.push_back({.scope = at.scope, .call = at.call, .values = {}});
     graph.scope_outputs[slot->second].values.push_back(value);
+  };
+  // How many of the invocations around `value`, from the outermost, contain all of its uses.
+  const auto num_containing = [&](ValueId value, const std::vector<Invocation>& around) -> std::size_t {
+    const std::vector<NodeId>& users = uses.users(value);
+    if (uses.num_uses(value) > users.size()) return 0;
+    std::size_t common = around.size();
+    for (const NodeId user : users) {
+      const std::vector<Invocation>& other = invocations[user];
+      const auto end = std::mismatch(around.begin(), around.end(), other.begin(), other.end()).first;
+      common = std::min(common, static_cast<std::size_t>(end - around.begin()));
+    }
+    return common;
   };
   for (const NodeId id : graph.order()) {
     const Node& node = graph.node(id);
     if (is_structural(node)) continue;
+    const std::vector<Invocation>& around = invocations[id];
     for (uint32_t output = 0; output < node.types.size(); ++output) {
-      const ValueId value{id, output};
-      std::string_view path = graph.scope(node.scope).path;
-      uint32_t call = node.call;
-      while (leaves(value, path)) {
-        record(*graph.find_scope(path), call, value);
-        if (path.empty()) break;
-        const std::size_t dot = path.rfind('.');
-        path = dot == std::string_view::npos ? std::string_view() : path.substr(0, dot);
-        call = 0;
-      }
+      const std::size_t containing = num_containing({id, output}, around);
+      for (std::size_t i = around.size(); i > containing; --i) record(around[i - 1], {id, output});
     }
   }
 }

@@ -37,14 +37,16 @@ struct Region {
   friend bool operator==(const Region&, const Region&) = default;
 };
 using RegionId = uint32_t;  // 0: no condition
+using CallsId = uint32_t;   // index into the graph's table of outer calls; 0: every ancestor is in its first call
 
 struct Node {
   const OpInfo* op = nullptr;
   std::vector<Argument> arguments{};  // one per schema slot, defaults filled in
-  std::vector<Type> types{};          // one per output
+  std::vector<Type> types{};          // one per output; an op that returns one list (split) has an output per element
   std::vector<std::string> names{};   // one per output: unique in the graph, readable in its text form
   ScopeId scope = 0;                  // the module that made it: "layer1.0.relu"
-  uint32_t call = 0;                  // 1 for the second use of one module, and so on
+  uint32_t call = 0;                  // of that module: 1 for its second use, and so on
+  CallsId outer_calls = 0;            // calls of the scopes around it, which matter where an outer module is used twice
   RegionId region = 0;
   uint64_t pinned_flags = 0;  // bit i: mode argument i of the op must not follow train() and eval()
   bool was_in_place = false;  // the op that Python ran wrote its first argument: the interpreter may do so again
@@ -144,6 +146,9 @@ class NodeStore {
   uint32_t size_ = 0;
 };
 
+/// The type that a value has which reads `tensor`.
+Type type_of_tensor(const at::Tensor& tensor);
+
 class Graph {
  public:
   // --- nodes -------------------------------------------------------------------------------------------------
@@ -218,6 +223,12 @@ class Graph {
   std::optional<ScopeId> find_scope(std::string_view path) const;
   /// The value that `scope[@call][#i]` names. Throws InvalidArgument naming the nearest scopes that left a node.
   ValueId resolve(std::string_view scope_path) const;
+  /// Interns the call numbers of a scope's ancestors: one per component of its path but the last, outermost first. A
+  /// component that is no called module (a ModuleList) has 0.
+  CallsId add_outer_calls(std::vector<uint32_t> calls);
+  const std::vector<uint32_t>& outer_calls(CallsId id) const { return outer_calls_[id]; }
+  /// Call number of the module that is component `depth` of the node's scope path; 0 is the outermost.
+  uint32_t call_at(const Node& node, std::size_t depth) const;
   const std::vector<Region>& regions() const { return regions_; }
   RegionId add_region(const Region& region);
 
@@ -233,6 +244,7 @@ class Graph {
   std::vector<Parameter> parameters_;
   std::vector<Scope> scopes_{Scope{}};
   std::vector<Region> regions_{Region{}};
+  std::vector<std::vector<uint32_t>> outer_calls_{{}};
   std::map<std::string, NodeId, std::less<>> structural_;  // "i0", "pconv1.weight" -> node
   std::map<std::string, ValueId, std::less<>> value_names_;
   std::map<std::string, std::size_t, std::less<>> parameter_index_;

@@ -21,6 +21,7 @@ class OpTable {
     const auto known = rows_.find(std::string(name));
     if (known != rows_.end()) return known->second.get();
     OpInfo row{.name = std::string(name)};
+    bool is_random = false, is_data_dependent = false;
     if (const OwnOp* own = find_own_op(name)) {
       row.schema = own->schema;
       row.kernel = own->kernel;
@@ -29,9 +30,13 @@ class OpTable {
       if (entry.handle == nullptr) return nullptr;
       row.schema = entry.schema;
       row.dispatcher_entry = entry.handle;
+      is_random = entry.is_random;
+      is_data_dependent = entry.is_data_dependent;
     }
     row.traits = traits_of(name);
-    return rows_.emplace(row.name, std::make_unique<const OpInfo>(std::move(row))).first->second.get();
+    row.traits.is_random |= is_random;
+    row.traits.is_data_dependent |= is_data_dependent;
+    return rows_.emplace(std::string(name), std::make_unique<const OpInfo>(std::move(row))).first->second.get();
   }
 
  private:

@@ -45,9 +45,10 @@ using ShapeRule = std::vector<Type> (*)(const Graph& graph, const Node& node);
 using MacsRule = IntExpr (*)(const Graph& graph, const Node& node);
 
 struct Traits {
-  bool is_elementwise = false;   // output element i depends on element i of the (broadcast) inputs alone
-  bool is_random = false;        // draws from the default generator when it runs in train mode
-  bool has_side_effect = false;  // must run although nothing uses its outputs
+  bool is_elementwise = false;     // output element i depends on element i of the (broadcast) inputs alone
+  bool is_random = false;          // draws from the default generator, those with a mode argument only in train mode
+  bool is_data_dependent = false;  // shape or number of outputs depends on data; from libtorch's tag
+  bool has_side_effect = false;    // must run although nothing uses its outputs
   std::vector<ModeArgument> mode_arguments{};
   std::vector<HiddenWrite> hidden_writes{};
   ShapeRule shape = nullptr;
