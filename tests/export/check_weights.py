@@ -20,7 +20,7 @@ import random_models
 
 def find(name: str) -> models.Entry:
     if name.startswith("random_"):
-        return random_models.entry(int(name.removeprefix("random_")))
+        return random_models.entry(name)
     return models.TABLE[name]
 
 

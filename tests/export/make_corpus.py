@@ -1,7 +1,7 @@
 """Exports the models of models.py and writes what Python eager computes with them: the oracle of Limbeck's C++ tests.
 
     python tests/export/make_corpus.py --models fast --out build/corpus       # fast | all | a,b,c
-    python tests/export/make_corpus.py --random 12 --out build/corpus         # seeded small architectures
+    python tests/export/make_corpus.py --models fast --random 12 --jobs 2     # and seeded small architectures
 
 README.md beside this file defines what is written. A model whose folder is up to date is skipped.
 """
@@ -9,6 +9,7 @@ import argparse
 import gc
 import hashlib
 import json
+import multiprocessing
 import os
 import pathlib
 import shutil
@@ -16,6 +17,7 @@ import sys
 import time
 import traceback
 import warnings
+from concurrent.futures import ProcessPoolExecutor
 
 import torch
 
@@ -111,23 +113,55 @@ def write_index(out: pathlib.Path) -> None:
     os.replace(draft, out / "index.json")
 
 
-def chosen(arguments) -> list:
-    table = dict(models.TABLE)
-    if arguments.random:
-        return [random_models.entry(seed) for seed in range(arguments.random)]
-    if arguments.models in ("all", "fast"):
-        return [entry for entry in table.values() if entry.fast or arguments.models == "all"]
-    unknown = set(arguments.models.split(",")) - set(table)
-    if unknown:
-        sys.exit(f"make_corpus: no model named {', '.join(sorted(unknown))}; there are {', '.join(table)}")
-    return [table[name] for name in arguments.models.split(",")]
+def chosen(names: str, num_random: int) -> list[str]:
+    """The names of the models asked for, in the table's order."""
+    if names in ("all", "fast", "none"):
+        found = [entry.name for entry in models.TABLE.values() if names == "all" or (names == "fast" and entry.fast)]
+    else:
+        found = names.split(",")
+        unknown = [name for name in found if name not in models.TABLE]
+        if unknown:
+            sys.exit(f"make_corpus: no model named {', '.join(unknown)}; there are {', '.join(models.TABLE)}")
+    return found + [random_models.name(seed) for seed in range(num_random)]
+
+
+def entry_of(name: str) -> models.Entry:
+    return models.TABLE[name] if name in models.TABLE else random_models.entry(name)
+
+
+def make_if_needed(name: str, out: pathlib.Path, key: str, check: bool) -> bool:
+    """Makes one model's folder; returns False, with the reason on stderr, if that failed."""
+    warnings.filterwarnings("ignore")
+    gc.set_threshold(200_000)  # tracing makes millions of small objects; the default collects all the time
+    start = time.monotonic()
+    if is_current(out / name, key, check):
+        print(f"{name}: up to date", flush=True)
+        return True
+    try:
+        make_model(entry_of(name), out, key, check)
+    except Exception:  # one model's failure must not hide the others; the exit status tells
+        print(f"{name}: FAILED\n{traceback.format_exc()}", file=sys.stderr, flush=True)
+        return False
+    print(f"{name}: {time.monotonic() - start:.1f} s", flush=True)
+    return True
+
+
+def make_all(names: list[str], arguments) -> list[str]:
+    """Makes all folders with `jobs` processes; returns the names that failed."""
+    rest = (arguments.out, fingerprint(), arguments.check)
+    if arguments.jobs == 1:
+        return [name for name in names if not make_if_needed(name, *rest)]
+    with ProcessPoolExecutor(arguments.jobs, mp_context=multiprocessing.get_context("spawn")) as pool:
+        results = {name: pool.submit(make_if_needed, name, *rest) for name in names}
+        return [name for name, result in results.items() if not result.result()]
 
 
 def parse():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--models", default="fast", help="fast, all, or names separated by commas")
-    parser.add_argument("--random", type=int, default=0, metavar="N", help="N seeded random architectures instead")
+    parser.add_argument("--models", default="fast", help="fast, all, none, or names separated by commas")
+    parser.add_argument("--random", type=int, default=0, metavar="N", help="also N seeded random architectures")
     parser.add_argument("--out", type=pathlib.Path, default=pathlib.Path("build/corpus"))
+    parser.add_argument("--jobs", type=int, default=1, help="processes; each keeps about one core busy")
     parser.add_argument("--check", action="store_true", help="also run each export in Python, which must equal eager")
     parser.add_argument("--list", action="store_true", help="print the models and leave")
     return parser.parse_args()
@@ -138,20 +172,8 @@ def main() -> int:
     if arguments.list:
         print("\n".join(f"{e.library:12s} {e.name}{'  fast' if e.fast else ''}" for e in models.TABLE.values()))
         return 0
-    warnings.filterwarnings("ignore")
-    gc.set_threshold(200_000)  # tracing makes millions of small objects; the default collects all the time
-    key, failed = fingerprint(), []
-    for entry in chosen(arguments):
-        start = time.monotonic()
-        if is_current(arguments.out / entry.name, key, arguments.check):
-            print(f"{entry.name}: up to date", flush=True)
-            continue
-        try:
-            make_model(entry, arguments.out, key, arguments.check)
-            print(f"{entry.name}: {time.monotonic() - start:.1f} s", flush=True)
-        except Exception:  # one model's failure must not hide the others; the exit status tells
-            failed.append(entry.name)
-            traceback.print_exc()
+    arguments.out.mkdir(parents=True, exist_ok=True)
+    failed = make_all(chosen(arguments.models, arguments.random), arguments)
     write_index(arguments.out)
     if failed:
         print(f"make_corpus: failed: {', '.join(failed)}", file=sys.stderr)

@@ -214,5 +214,11 @@ class RandomNet(nn.Module):
         return {"logits": logits, "middle": middle} if self.result == "dict" else logits
 
 
-def entry(seed: int) -> models.Entry:
-    return models.Entry(f"random_{seed:02d}", "random", lambda: RandomNet(seed), models.image(SIZE))
+def name(seed: int) -> str:
+    return f"random_{seed:02d}"
+
+
+def entry(model: str) -> models.Entry:
+    """The entry of a name that `name` gave."""
+    seed = int(model.removeprefix("random_"))
+    return models.Entry(name(seed), "random", lambda: RandomNet(seed), models.image(SIZE))

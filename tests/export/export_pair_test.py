@@ -1,0 +1,106 @@
+"""What users rely on in export_pair.py."""
+import collections
+import contextlib
+import dataclasses
+import io
+import pathlib
+import tempfile
+import unittest
+
+import torch
+from torch import nn
+from torch.export.pt2_archive._package import load_pt2
+
+import export_pair
+
+Heads = collections.namedtuple("Heads", "logits auxiliary")
+
+
+@dataclasses.dataclass
+class Result:
+    logits: torch.Tensor
+    heads: Heads
+
+
+class Net(nn.Module):
+    """Two norms, dropout, an auxiliary head in train mode; `wrap` makes the output."""
+
+    def __init__(self, wrap):
+        super().__init__()
+        self.fc, self.norm, self.frozen, self.wrap = nn.Linear(4, 4), nn.BatchNorm1d(4), nn.BatchNorm1d(4), wrap
+        self.drop = nn.Dropout(0.5)
+
+    def forward(self, x, scale=None):
+        y = self.drop(self.frozen(self.norm(self.fc(x))))
+        if scale is not None:
+            y = y * scale
+        return self.wrap(y, x) if self.training else y
+
+
+class FixedBatch(nn.Module):
+    def forward(self, x):
+        return x.reshape(3, 4) * 2
+
+
+def targets(program):
+    return [str(node.target) for node in program.graph.nodes if node.op == "call_function"]
+
+
+def batch_norm_flags(program):
+    return [node.args[5] for node in program.graph.nodes if str(node.target) == "aten.batch_norm.default"]
+
+
+class ExportPair(unittest.TestCase):
+    def saved(self, module, args, **options):
+        """Exports, saves, loads again: what a reader of the file gets."""
+        with tempfile.TemporaryDirectory() as folder:
+            path = pathlib.Path(folder) / "pair.pt2"
+            programs = export_pair.export_pair(module, args, path, **options)
+            self.assertEqual(set(programs), {"eval", "train"})
+            return load_pt2(path).exported_programs
+
+    def test_holds_both_modes_with_a_free_batch(self):
+        module = Net(lambda y, x: (y, x)).eval()
+        pair = self.saved(module, (torch.randn(3, 4),))
+        self.assertEqual(batch_norm_flags(pair["eval"]), [False, False])
+        self.assertEqual(batch_norm_flags(pair["train"]), [True, True])
+        for batch in (1, 3, 7):
+            x = torch.randn(batch, 4)
+            torch.testing.assert_close(pair["eval"].module()(x), module.eval()(x), rtol=0, atol=0)
+        self.assertEqual(len(pair["train"].module()(torch.randn(5, 4))), 2)
+
+    def test_inputs_share_one_batch(self):
+        scale = torch.randn(3, 4)
+        pair = self.saved(Net(lambda y, x: y), (torch.randn(3, 4),), kwargs={"scale": scale})
+        self.assertEqual(len(pair["eval"].range_constraints), 1)
+
+    def test_saves_named_tuples_and_dataclasses(self):
+        for wrap in (Heads, lambda y, x: Result(y, Heads(x, y)), lambda y, x: {"out": Heads(y, x)}):
+            pair = self.saved(Net(wrap), (torch.randn(3, 4),))
+            self.assertEqual(len(pair["train"].graph_signature.user_outputs), 3 if wrap(0, 0).__class__ is Result else 2)
+
+    def test_leaves_modes_and_weights_alone(self):
+        module = Net(lambda y, x: y).train()
+        module.frozen.eval()
+        before = {name: tensor.clone() for name, tensor in module.state_dict().items()}
+        pair = self.saved(module, (torch.randn(3, 4),))
+        self.assertEqual(batch_norm_flags(pair["train"]), [True, False])
+        self.assertEqual([child.training for child in (module, module.norm, module.frozen)], [True, True, False])
+        for name, tensor in module.state_dict().items():
+            self.assertTrue(torch.equal(tensor, before[name]), name)
+            self.assertTrue(torch.equal(tensor, pair["train"].state_dict[name]), name)
+
+    def test_says_why_a_batch_is_fixed(self):
+        said = io.StringIO()
+        with contextlib.redirect_stdout(said):
+            pair = self.saved(FixedBatch(), (torch.randn(3, 4),))
+        self.assertIn("the eval export has its batch fixed at 3, because:", said.getvalue())
+        self.assertEqual(len(pair["eval"].range_constraints), 0)
+
+    def test_refuses_a_batch_of_one(self):
+        with self.assertRaisesRegex(ValueError, "must be 2 or more .* got 1"):
+            export_pair.export_pair(Net(lambda y, x: y), (torch.randn(1, 4),))
+
+
+if __name__ == "__main__":
+    unittest.main()
