@@ -1,6 +1,5 @@
 # Everything from outside: libtorch by our own module, the rest as the distribution packages it.
 find_package(Libtorch MODULE REQUIRED)
-find_package(OpenMP REQUIRED COMPONENTS CXX)
 find_package(Threads REQUIRED)
 find_package(fmt REQUIRED)
 find_package(spdlog REQUIRED)
@@ -16,15 +15,6 @@ if(TARGET yaml-cpp::yaml-cpp)
   set(LIMBECK_YAML_TARGET yaml-cpp::yaml-cpp)
 else()
   set(LIMBECK_YAML_TARGET yaml-cpp)
-endif()
-
-# Our OpenMP code runs on the runtime that libtorch carries: two of them in one process are two teams of threads.
-add_library(limbeck_openmp INTERFACE)
-target_compile_options(limbeck_openmp INTERFACE ${OpenMP_CXX_FLAGS})
-if(Libtorch_OPENMP_LIBRARY)
-  target_link_libraries(limbeck_openmp INTERFACE "${Libtorch_OPENMP_LIBRARY}")
-else()
-  target_link_libraries(limbeck_openmp INTERFACE ${OpenMP_CXX_LIBRARIES})
 endif()
 
 # spdlog header-only over the same fmt as ours: its compiled library would bring a compiled fmt with it.

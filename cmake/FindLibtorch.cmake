@@ -4,9 +4,10 @@
 # Looked for in this order: LIMBECK_TORCH (a libtorch folder, or the folder of Python's `torch` package), then the torch
 # of LIMBECK_PYTHON, of `.venv` beside the sources, of python3.
 #
-# Result: Libtorch_FOUND, Libtorch_DIR_FOUND, the target Libtorch::Libtorch (headers, libtorch_cpu, libc10 and the cuda
-# or xpu libraries that the build has), and Libtorch_OPENMP_LIBRARY: the OpenMP runtime shipped beside libtorch, to which
-# our own OpenMP code must be linked so that the process has one team of threads; empty where libtorch uses the system's.
+# Result: Libtorch_FOUND, Libtorch_DIR_FOUND and the targets
+#   Libtorch::Libtorch  headers, libtorch_cpu, libc10, and the cuda or xpu libraries that the build has
+#   Libtorch::OpenMP    compiles with OpenMP and links the runtime that libtorch uses: the one shipped beside it, if any.
+#                       Two runtimes in one process would be two teams of threads.
 include_guard(GLOBAL)
 
 set(LIMBECK_TORCH "" CACHE PATH "Folder of libtorch or of Python's torch package (with include/ and lib/)")
@@ -82,5 +83,17 @@ if(NOT TARGET Libtorch::Libtorch)
   target_compile_definitions(Libtorch::Libtorch INTERFACE _GLIBCXX_USE_CXX11_ABI=${_libtorch_abi})
   target_link_libraries(Libtorch::Libtorch INTERFACE ${_libtorch_libraries})
   target_link_options(Libtorch::Libtorch INTERFACE "-Wl,-rpath,${_libtorch_root}/lib")
+endif()
+
+if(NOT TARGET Libtorch::OpenMP)
+  find_package(OpenMP REQUIRED COMPONENTS CXX)
+  add_library(Libtorch::OpenMP INTERFACE IMPORTED GLOBAL)
+  separate_arguments(_libtorch_openmp_flags NATIVE_COMMAND "${OpenMP_CXX_FLAGS}")
+  target_compile_options(Libtorch::OpenMP INTERFACE ${_libtorch_openmp_flags})
+  if(Libtorch_OPENMP_LIBRARY)
+    target_link_libraries(Libtorch::OpenMP INTERFACE "${Libtorch_OPENMP_LIBRARY}")
+  else()
+    target_link_libraries(Libtorch::OpenMP INTERFACE ${OpenMP_CXX_LIBRARIES})
+  endif()
 endif()
 message(STATUS "libtorch: ${_libtorch_root} (${_libtorch_devices}), OpenMP runtime: ${Libtorch_OPENMP_LIBRARY}")
