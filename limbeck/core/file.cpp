@@ -4,6 +4,7 @@
 #include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -143,8 +144,15 @@ AtomicFile::AtomicFile(fs::path path, std::uint64_t expected_bytes)
   open_temporary();
   struct stat replaced {};
   if (::stat(path_.c_str(), &replaced) == 0) ::fchmod(descriptor_, replaced.st_mode & 07777);
-  if (expected_bytes == 0) return;
-  const auto size = static_cast<off_t>(expected_bytes);
+  if (expected_bytes > 0) reserve();
+}
+
+// Asks before it reserves: a reservation beyond the end would fill the disk for everybody until it fails.
+void AtomicFile::reserve() {
+  struct statvfs disk {};
+  const bool known = ::fstatvfs(descriptor_, &disk) == 0 && disk.f_blocks > 0;
+  if (known && expected_bytes_ / disk.f_frsize > disk.f_bavail) fail_write(ENOSPC, "writing");
+  const auto size = static_cast<off_t>(expected_bytes_);
   const int status = retry([&] { return ::fallocate(descriptor_, FALLOC_FL_KEEP_SIZE, 0, size); });
   const bool full = status != 0 && (errno == ENOSPC || errno == EDQUOT || errno == EFBIG);
   if (full) fail_write(errno, "writing");  // other errors: the file system can't reserve, writing will tell

@@ -79,6 +79,7 @@ class AtomicFile {
 
  private:
   void open_temporary();
+  void reserve();
   void remove_temporary() noexcept;
   [[noreturn]] void fail_write(int error_number, std::string_view action);
 

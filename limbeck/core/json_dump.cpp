@@ -46,11 +46,19 @@ class Writer {
   void write_string(const std::string& value) {
     LIMBECK_CHECK(is_utf8(value), "[json] a string of {} bytes is not UTF-8: \"{}\"", value.size(), printable(value));
     text_ += '"';
-    for (char c : value) write_char(c);
+    const char* plain = value.data();  // a run of characters that need no escape
+    const char* const end = value.data() + value.size();
+    for (const char* at = plain; at != end; ++at) {
+      if (*at != '"' && *at != '\\' && static_cast<unsigned char>(*at) >= 0x20) continue;
+      text_.append(plain, at);
+      write_escaped(*at);
+      plain = at + 1;
+    }
+    text_.append(plain, end);
     text_ += '"';
   }
 
-  void write_char(char c) {
+  void write_escaped(char c) {
     switch (c) {
       case '"':
         text_ += "\\\"";
@@ -74,12 +82,8 @@ class Writer {
         text_ += "\\t";
         return;
       default:
-        break;
+        text_ += fmt::format("\\u{:04x}", static_cast<unsigned>(c));
     }
-    if (static_cast<unsigned char>(c) < 0x20)
-      text_ += fmt::format("\\u{:04x}", static_cast<unsigned>(c));
-    else
-      text_ += c;
   }
 
   void write_array(const Json::Array& array) {

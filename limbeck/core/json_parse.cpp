@@ -68,12 +68,17 @@ class Builder {
 
   bool null() { return add(Json()); }
   bool boolean(bool value) { return add(value); }
-  bool number_integer(number_integer_t value) { return add(value); }
+  bool number_integer(number_integer_t value) {
+    after_number();
+    return add(value);
+  }
   bool number_unsigned(number_unsigned_t value) {
+    after_number();
     if (value > static_cast<std::uint64_t>(INT64_MAX)) fail_here(fmt::format("integer {} is too large", value));
     return add(static_cast<std::int64_t>(value));
   }
   bool number_float(number_float_t value, const string_t& digits) {
+    after_number();
     if (digits.find_first_of(".eE") == string_t::npos) fail_here(fmt::format("integer {} is too large", digits));
     return add(value);
   }
@@ -92,14 +97,15 @@ class Builder {
     return true;
   }
 
-  bool parse_error(std::size_t, const std::string&, const nlohmann::detail::exception& error) {
-    fail_here(rule_of(error.what()));
+  bool parse_error(std::size_t position, const std::string&, const nlohmann::detail::exception& error) {
+    fail_at(position, rule_of(error.what()));
   }
 
  private:
   // Puts a value where the document continues; pointers to open containers stay valid, as only the innermost one grows.
   Json* place(Json value) {
     count_value();
+    num_ahead_ = 0;
     if (open_.empty()) {
       root_ = std::move(value);
       return &root_;
@@ -134,8 +140,16 @@ class Builder {
     if (++num_values_ > limits_.max_values) fail_here(fmt::format("more than {} values", limits_.max_values));
   }
 
-  [[noreturn]] void fail_here(std::string_view rule) const {
-    const std::string_view before = text_.substr(0, std::min(count_, text_.size()));
+  // The lexer has read one character beyond a number, unless the text ends with it.
+  void after_number() {
+    const char last = count_ > 0 ? text_[count_ - 1] : '0';
+    num_ahead_ = last < '0' || last > '9' ? 1 : 0;
+  }
+
+  [[noreturn]] void fail_here(std::string_view rule) const { fail_at(count_ - num_ahead_, rule); }
+
+  [[noreturn]] void fail_at(std::size_t position, std::string_view rule) const {
+    const std::string_view before = text_.substr(0, std::min(position, text_.size()));
     const auto line = 1 + std::count(before.begin(), before.end(), '\n');
     const std::size_t line_start = before.rfind('\n');
     const std::size_t column = line_start == std::string_view::npos ? before.size() : before.size() - line_start - 1;
@@ -145,6 +159,7 @@ class Builder {
   std::string_view text_, source_;
   JsonLimits limits_;
   std::size_t count_ = 0;
+  std::size_t num_ahead_ = 0;  // characters taken beyond the current value
   std::size_t num_values_ = 0;
   Json root_;
   Json* slot_ = nullptr;  // where the value of the last key goes

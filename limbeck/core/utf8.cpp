@@ -39,6 +39,10 @@ CodePoint decode(std::string_view text) {
 
 bool is_utf8(std::string_view text) {
   while (!text.empty()) {
+    if (static_cast<unsigned char>(text[0]) < 0x80) {
+      text.remove_prefix(1);
+      continue;
+    }
     const std::size_t num_bytes = decode(text).num_bytes;
     if (num_bytes == 0) return false;
     text.remove_prefix(num_bytes);

@@ -1,0 +1,52 @@
+#include "limbeck/core/table.h"
+
+#include <gtest/gtest.h>
+
+#include "limbeck/core/error.h"
+
+namespace limbeck::core {
+namespace {
+
+Table example() {
+  Table table({{"model", Table::Align::left}, {"top-1"}, {"size"}});
+  table.add_row({"teacher", "91.34 %", "1.20 MiB"});
+  table.add_row({"größe", "87.0 %", "80 KiB"});
+  return table;
+}
+
+TEST(Table, AlignsColumns) {
+  EXPECT_EQ(example().text(),
+            "model      top-1      size\n"
+            "--------------------------\n"
+            "teacher  91.34 %  1.20 MiB\n"
+            "größe     87.0 %    80 KiB\n");
+}
+
+TEST(Table, WrapsTextAndNotNumbers) {
+  Table table({{"reason", Table::Align::left}, {"n"}});
+  table.add_row({"an op without a trait is a barrier", "12"});
+  table.add_row({"unbreakablewordofmanyletters", "3"});
+  EXPECT_EQ(table.text(20),
+            "reason             n\n"
+            "--------------------\n"
+            "an op without a   12\n"
+            "trait is a\n"
+            "barrier\n"
+            "unbreakablewordo   3\n"
+            "fmanyletters\n");
+}
+
+TEST(Table, IsMarkdownToo) {
+  Table table({{"a|b", Table::Align::left}, {"n"}});
+  table.add_row({"x\ny", "1"});
+  EXPECT_EQ(table.markdown(), "| a\\|b | n |\n| --- | ---: |\n| x<br>y | 1 |\n");
+}
+
+TEST(Table, HandlesNoRowsAndNoColumns) {
+  EXPECT_EQ(Table({{"a"}}).text(), "a\n-\n");
+  EXPECT_EQ(Table({}).text(), "");
+  EXPECT_THROW(example().add_row({"too", "few"}), InvalidArgument);
+}
+
+}  // namespace
+}  // namespace limbeck::core
