@@ -17,13 +17,11 @@
 #include <vector>
 
 #include "limbeck/graph/graph.h"
+#include "limbeck/graph/weights/tensor_storage.h"
 
 namespace limbeck {
 
-struct NamedTensor {
-  std::string name;
-  at::Tensor tensor;
-};
+using weights::NamedTensor;
 
 /// Inputs of a run: by position or by name (a graph input's name).
 class Inputs {
@@ -64,7 +62,7 @@ struct HeadOptions {
 
 class Model {
  public:
-  /// Verifies the graph. Throws InvalidArgument with the verifier's finding.
+  /// Verifies the graph. Throws InvalidArgument with the verifier's findings. Starts in eval mode.
   explicit Model(graph::Graph graph);
 
   const graph::Graph& graph() const;
@@ -106,7 +104,8 @@ class Model {
 
   /// Moves parameters, buffers and device or dtype constants. In place, tensors keep their identity where they can.
   void to(at::Device device);
-  void to(at::ScalarType dtype);  // floating-point parameters and buffers only
+  void to(at::ScalarType dtype);     // floating-point parameters and buffers only
+  void to(at::MemoryFormat format);  // channels_last: 4-D parameters, as torch.nn.Module.to
 
   /// Replaces the linear or 1x1-convolution classifier at `scope` by one with `options.classes` outputs; all other
   /// weights stay. Throws InvalidArgument naming the candidates when `scope` is not a classifier.

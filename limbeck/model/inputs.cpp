@@ -1,0 +1,83 @@
+#include "limbeck/model/inputs.h"
+
+#include <ATen/ATen.h>
+#include <fmt/ranges.h>
+
+#include "limbeck/core/error.h"
+
+namespace limbeck {
+
+namespace {
+
+using graph::InputSpec;
+
+std::vector<std::string> tensor_input_names(const graph::Graph& graph) {
+  std::vector<std::string> names;
+  for (const InputSpec& input : graph.inputs) {
+    if (input.type.tensor() != nullptr) names.push_back(input.name);
+  }
+  return names;
+}
+
+/// "the model takes 2 inputs (image, mask)"
+std::string signature(const graph::Graph& graph) {
+  const std::vector<std::string> names = tensor_input_names(graph);
+  return fmt::format("the model takes {} input{} ({})", names.size(), names.size() == 1 ? "" : "s",
+                     fmt::join(names, ", "));
+}
+
+std::size_t find_by_name(const graph::Graph& graph, const std::string& name) {
+  for (std::size_t index = 0; index < graph.inputs.size(); ++index) {
+    if (graph.inputs[index].name == name && graph.inputs[index].type.tensor() != nullptr) return index;
+  }
+  const std::string nearest = nearest_names(name, tensor_input_names(graph));
+  fail<InvalidArgument>("[model] no input '{}': {}.{}{}", name, signature(graph),
+                        nearest.empty() ? "" : " Nearest: ", nearest);
+}
+
+/// The next input from `start` on that is a tensor.
+std::size_t next_position(const graph::Graph& graph, std::size_t start, std::size_t num_given) {
+  std::size_t index = start;
+  while (index < graph.inputs.size() && graph.inputs[index].type.tensor() == nullptr) ++index;
+  LIMBECK_CHECK(index < graph.inputs.size(), "[model] {}, got {} tensors", signature(graph), num_given);
+  return index;
+}
+
+bool is_same_device(at::Device a, at::Device b) {
+  return a.type() == b.type() && (a.index() == b.index() || !a.has_index() || !b.has_index());
+}
+
+void check_tensor(const InputSpec& input, const at::Tensor& tensor) {
+  const graph::TensorType& type = *input.type.tensor();
+  LIMBECK_CHECK(tensor.scalar_type() == type.dtype, "[model] input '{}' must have elements of type {}, got {} {}",
+                input.name, c10::toString(type.dtype), c10::toString(tensor.scalar_type()),
+                fmt::format("[{}]", fmt::join(tensor.sizes(), ", ")));
+  LIMBECK_CHECK(is_same_device(tensor.device(), type.device),
+                "[model] input '{}' is on {}, the model on {}. Move one of them with to().", input.name,
+                tensor.device().str(), type.device.str());
+}
+
+}  // namespace
+
+std::vector<at::Tensor> arrange_inputs(const graph::Graph& graph, const Inputs& inputs) {
+  std::vector<at::Tensor> arranged(graph.inputs.size());
+  std::size_t position = 0;
+  for (const NamedTensor& given : inputs.tensors()) {
+    const std::size_t index =
+        given.name.empty() ? next_position(graph, position, inputs.tensors().size()) : find_by_name(graph, given.name);
+    if (given.name.empty()) position = index + 1;
+    const std::string& name = graph.inputs[index].name;
+    LIMBECK_CHECK(given.tensor.defined(), "[model] input '{}' is an undefined tensor", name);
+    LIMBECK_CHECK(!arranged[index].defined(), "[model] input '{}' is given twice", name);
+    arranged[index] = given.tensor;
+  }
+  for (std::size_t index = 0; index < arranged.size(); ++index) {
+    const InputSpec& input = graph.inputs[index];
+    if (input.type.tensor() == nullptr) continue;
+    LIMBECK_CHECK(arranged[index].defined(), "[model] input '{}' is missing: {}", input.name, signature(graph));
+    check_tensor(input, arranged[index]);
+  }
+  return arranged;
+}
+
+}  // namespace limbeck
