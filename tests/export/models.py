@@ -135,7 +135,7 @@ _torchvision("mobilenet_v2", 64, fast=True)
 _torchvision("mobilenet_v3_small", 64)
 _torchvision("efficientnet_b0", 64, fast=True)
 _torchvision("googlenet", 96, fast=True, init_weights=False, aux_logits=True, tags=("aux",))
-_torchvision("inception_v3", 139, init_weights=False, aux_logits=True, tags=("aux",))
+_torchvision("inception_v3", 96, init_weights=False, aux_logits=False)
 _torchvision("densenet121", 64, drop_rate=0.1)
 _torchvision("squeezenet1_1", 64)
 _torchvision("shufflenet_v2_x0_5", 64, fast=True)
@@ -233,7 +233,7 @@ def _transformers(name, model, config, inputs, fast=False, tags=(), **options):
         declare_torchvision_ops()
         import transformers
 
-        return getattr(transformers, model)(getattr(transformers, config)(**options))
+        return getattr(transformers, model)(getattr(transformers, config)(initializer_range=0.1, **options))
 
     _add(name, "transformers", make, inputs, fast=fast, tags=tags)
 
@@ -299,6 +299,7 @@ def build(entry: Entry) -> torch.nn.Module:
     module = entry.make()
     if "real_weights" not in entry.tags:
         shake(module)
+        settle(module, entry)
     return module
 
 
@@ -314,6 +315,20 @@ def shake(module: torch.nn.Module) -> None:
             buffer.add_(0.1 * torch.randn_like(buffer))
         elif name.endswith("running_var"):
             buffer.mul_(0.5 + torch.rand_like(buffer))
+
+
+@torch.no_grad()
+def settle(module: torch.nn.Module, entry: Entry) -> None:
+    """Gives norms the statistics of one batch; with initial ones, deep networks give every input the same output."""
+    norms = [child for child in module.modules() if getattr(child, "running_mean", None) is not None]
+    momenta, rates = [norm.momentum for norm in norms], remove_randomness(module)
+    for norm in norms:
+        norm.momentum = 1.0
+    args, kwargs = entry.inputs(8)
+    module.train()(*args, **kwargs)
+    for norm, momentum in zip(norms, momenta):
+        norm.momentum = momentum
+    restore_randomness(module, rates)
 
 
 def remove_randomness(module: torch.nn.Module) -> dict[str, float]:

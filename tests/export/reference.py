@@ -208,10 +208,22 @@ def drop_paths(module) -> list[dict]:
     found = []
     for scope, child in module.named_modules():
         kind = type(child).__name__
-        if kind.endswith("DropPath") or kind == "StochasticDepth":
-            rate = getattr(child, "p", None) if kind == "StochasticDepth" else child.drop_prob
-            found.append({"scope": scope, "kind": kind, "rate": rate or 0.0, "mode": getattr(child, "mode", "row")})
+        if kind == "StochasticDepth":
+            found.append({"scope": scope, "kind": kind, "rate": child.p, "mode": child.mode})
+        elif hasattr(child, "drop_prob"):
+            found.append({"scope": scope, "kind": kind, "rate": child.drop_prob or 0.0, "mode": "row"})
     return found
+
+
+def check_conditioning(name, record) -> None:
+    """Refuses results that would hide errors: values that are not finite, or the same output for every input."""
+    for key, tensor in record.items():
+        if tensor.is_floating_point() and not bool(tensor.isfinite().all()):
+            raise RuntimeError(f"{name}: {key} is not finite")
+    outputs = record[f"eval/b{max(EVAL_BATCHES)}/output/0"].double().flatten(1)
+    spread, size = float(outputs.std(0).mean()), float(outputs.abs().mean())
+    if spread < 1e-3 * size:
+        raise RuntimeError(f"{name}: outputs hardly depend on inputs (spread {spread:.1e}, size {size:.1e})")
 
 
 def write(module, entry, programs, folder) -> dict:
@@ -229,6 +241,7 @@ def write(module, entry, programs, folder) -> dict:
         with torch.no_grad(), unchanged(module):
             train_outputs = describe(module.train()(*small[0], **small[1]))
             eval_outputs = describe(module.eval()(*small[0], **small[1]))
+    check_conditioning(entry.name, record)
     save_file({name: tensor.detach() for name, tensor in record.items()}, folder / "reference.safetensors")
     names = [name for name, _ in module.named_parameters()]
     return {
