@@ -1,0 +1,17 @@
+// Losses of plain training.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+namespace limbeck::train {
+
+/// What losses compute in: float32, or float64 where the input has it.
+at::Tensor in_loss_precision(const at::Tensor& tensor);
+
+/// Cross-entropy of logits against class indices, computed in float32: the mean over the batch of
+/// -Σ q log softmax(logits), q = (1 - label_smoothing) one-hot + label_smoothing / C (Szegedy et al. 2016,
+/// arXiv:1512.00567, section 7). Shapes: logits [B, C] floating point, labels [B] int64 in [0, C). Returns a scalar.
+/// Throws InvalidArgument if shapes or dtypes do not fit.
+at::Tensor cross_entropy(const at::Tensor& logits, const at::Tensor& labels, double label_smoothing = 0);
+
+}  // namespace limbeck::train

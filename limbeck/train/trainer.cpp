@@ -1,0 +1,188 @@
+#include "limbeck/train/trainer.h"
+
+#include <ATen/ATen.h>
+#include <ATen/autocast_mode.h>
+#include <ATen/core/grad_mode.h>
+#include <fmt/format.h>
+
+#include <chrono>
+#include <cmath>
+
+#include "limbeck/core/error.h"
+#include "limbeck/train/determinism.h"
+#include "limbeck/train/losses.h"
+
+namespace limbeck::train {
+
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
+
+/// One run of the loop: what changes from step to step.
+class Run {
+ public:
+  Run(TrainingState state, const Objective& objective, data::Loader& loader, const TrainOptions& options,
+      const RunControl& control)
+      : state_(std::move(state)), objective_(objective), loader_(loader), options_(options), control_(control) {}
+
+  TrainSummary run() {
+    const bool resumed = has_checkpoints() && load_checkpoint(control_.checkpoint_directory, state_, control_.run_hash);
+    if (!resumed) seed_generator();
+    const int64_t first_step = progress().step;
+    set_training();
+    loader_.seek(progress().next);
+    started_ = last_checkpoint_ = epoch_started_ = Clock::now();
+    while (progress().next.epoch < options_.epochs) {
+      if (core::is_stop_requested(control_.stop)) return interrupted(first_step);
+      step_or_end_epoch();
+    }
+    return {.completed = true, .resumed_at_step = first_step, .progress = progress()};
+  }
+
+ private:
+  Progress& progress() { return state_.progress; }
+  bool has_checkpoints() const { return !control_.checkpoint_directory.empty(); }
+  int64_t total_steps() const { return options_.epochs * loader_.batches_per_epoch(); }
+
+  void seed_generator() const {
+    at::Generator generator = at::detail::getDefaultCPUGenerator();
+    generator.set_current_seed(options_.seed);
+  }
+
+  void set_training() {
+    state_.model.train();
+    for (auto& [name, companion] : state_.companions) companion.train();
+  }
+
+  void step_or_end_epoch() {
+    const std::optional<data::Batch> batch = loader_.next();
+    if (!batch) return end_epoch();
+    const double factor =
+        learning_rate_factor(options_.schedule, progress().step, total_steps(), loader_.batches_per_epoch());
+    optimize(*batch, factor);
+    ++progress().step;
+    ++steps_here_;
+    progress().next = loader_.state();
+    images_here_ += batch->size();
+    report(factor, false);
+    if (is_checkpoint_due()) save();
+  }
+
+  void optimize(const data::Batch& batch, double lr_factor) {
+    const StepResult result = evaluate_objective(batch);
+    const double loss = result.loss.item<double>();
+    LIMBECK_CHECK(std::isfinite(loss),
+                  "[train] the loss became {} in epoch {}, step {}. {}Lower the learning rate or set clip_norm.", loss,
+                  progress().next.epoch + 1, progress().next.step + 1,
+                  has_checkpoints() ? "The last checkpoint stands. " : "");
+    state_.optimizer->zero_grad();
+    result.loss.backward();
+    if (options_.clip_norm > 0) clip_grad_norm(state_.optimizer->parameters(), options_.clip_norm);
+    state_.optimizer->step(lr_factor);
+    EpochMeter& meter = progress().meter;
+    meter.loss_sum += loss * static_cast<double>(batch.size());
+    meter.correct += result.logits.detach().argmax(1).eq(batch.y).sum().item<int64_t>();
+    meter.samples += batch.size();
+  }
+
+  StepResult evaluate_objective(const data::Batch& batch) {
+    if (options_.precision == Precision::fp32) return objective_(batch, progress());
+    const Autocast autocast(at::kBFloat16);
+    return objective_(batch, progress());
+  }
+
+  void end_epoch() {
+    const EpochMeter meter = progress().meter;
+    const auto samples = static_cast<double>(std::max<int64_t>(meter.samples, 1));
+    progress().epochs.push_back({.epoch = progress().next.epoch,
+                                 .loss = meter.loss_sum / samples,
+                                 .train_accuracy = static_cast<double>(meter.correct) / samples,
+                                 .seconds = seconds_since(epoch_started_)});
+    report(1, true);
+    progress().meter = {};
+    progress().next = {.epoch = progress().next.epoch + 1, .step = 0};
+    epoch_started_ = Clock::now();
+    save();
+  }
+
+  bool is_checkpoint_due() const {
+    if (control_.checkpoint_steps > 0 && state_.progress.step % control_.checkpoint_steps == 0) return true;
+    return seconds_since(last_checkpoint_) >= control_.checkpoint_seconds;
+  }
+
+  void save() {
+    if (!has_checkpoints()) return;
+    save_checkpoint(control_.checkpoint_directory, state_, control_.run_hash);
+    last_checkpoint_ = Clock::now();
+  }
+
+  TrainSummary interrupted(int64_t first_step) {
+    save();
+    return {.completed = false, .resumed_at_step = first_step, .progress = progress()};
+  }
+
+  void report(double lr_factor, bool is_epoch_end) {
+    if (!control_.on_progress) return;
+    const EpochMeter& meter = progress().meter;
+    const double elapsed = std::max(seconds_since(started_), 1e-9);
+    const auto samples = static_cast<double>(std::max<int64_t>(meter.samples, 1));
+    control_.on_progress({.epoch = progress().next.epoch,
+                          .epochs = options_.epochs,
+                          .step = progress().next.step,
+                          .steps = loader_.batches_per_epoch(),
+                          .loss = meter.loss_sum / samples,
+                          .accuracy = static_cast<double>(meter.correct) / samples,
+                          .lr = options_.optimizer.lr * lr_factor,
+                          .images_per_second = static_cast<double>(images_here_) / elapsed,
+                          .seconds_left = elapsed / static_cast<double>(std::max<int64_t>(steps_here_, 1)) *
+                                          static_cast<double>(total_steps() - progress().step),
+                          .is_epoch_end = is_epoch_end});
+  }
+
+  TrainingState state_;
+  const Objective& objective_;
+  data::Loader& loader_;
+  const TrainOptions& options_;
+  const RunControl& control_;
+  Clock::time_point started_, last_checkpoint_, epoch_started_;
+  int64_t steps_here_ = 0, images_here_ = 0;
+};
+
+}  // namespace
+
+void TrainOptions::validate() const {
+  LIMBECK_CHECK(epochs >= 1, "[train] epochs must be at least 1, got {}", epochs);
+  LIMBECK_CHECK(clip_norm >= 0, "[train] clip_norm must be at least 0, got {}", clip_norm);
+  LIMBECK_CHECK(label_smoothing >= 0 && label_smoothing <= 1, "[train] label_smoothing must lie in [0, 1], got {}",
+                label_smoothing);
+  optimizer.validate();
+  schedule.validate();
+}
+
+Objective classification_objective(const Model& model, double label_smoothing) {
+  return [model = model, label_smoothing](const data::Batch& batch, const Progress&) mutable -> StepResult {
+    const at::Tensor logits = model.forward(batch.x).logits();
+    return {.loss = cross_entropy(logits, batch.y, label_smoothing), .logits = logits};
+  };
+}
+
+TrainSummary train(const Model& model, const std::vector<std::pair<std::string, Model>>& companions,
+                   const Objective& objective, data::Loader& loader, const TrainOptions& options,
+                   const RunControl& control) {
+  options.validate();
+  const DeterministicScope deterministic;
+  const at::AutoGradMode gradients(true);
+  std::vector<NamedTensor> parameters = model.named_parameters();
+  for (const auto& [name, companion] : companions) {
+    for (const NamedTensor& parameter : companion.named_parameters()) {
+      parameters.push_back({name + "/" + parameter.name, parameter.tensor});
+    }
+  }
+  Optimizer optimizer(parameters, options.optimizer);
+  return Run({.model = model, .companions = companions, .optimizer = &optimizer}, objective, loader, options, control)
+      .run();
+}
+
+}  // namespace limbeck::train
