@@ -1,0 +1,191 @@
+#include "limbeck/graph/weights/pth_writer.h"
+
+#include <ATen/ATen.h>
+#include <caffe2/serialize/inline_container.h>
+
+#include <exception>
+#include <unordered_map>
+#include <unordered_set>
+#include <vector>
+
+#include "limbeck/core/error.h"
+#include "limbeck/core/file.h"
+#include "limbeck/graph/weights/pickle.h"
+#include "limbeck/graph/weights/pickle_writer.h"
+#include "limbeck/graph/weights/storage_dtype.h"
+
+namespace limbeck::weights {
+namespace {
+
+/// One storage of the file: `holder` keeps it, its name is its position.
+struct StoredBytes {
+  at::Tensor holder;
+  at::ScalarType dtype;
+};
+
+struct Plan {
+  std::vector<at::Tensor> tensors;      ///< On the CPU, as written.
+  std::vector<std::size_t> storage_of;  ///< For each tensor its place in `storages`.
+  std::vector<StoredBytes> storages;
+};
+
+void check_writable(const NamedTensor& entry, std::unordered_set<std::string_view>& names) {
+  const auto& [name, tensor] = entry;
+  LIMBECK_CHECK(names.insert(name).second, "[pth] two tensors are named '{}'", name);
+  LIMBECK_CHECK(name.size() < kMaxPickleBytes, "[pth] a name of {} characters", name.size());
+  if (tensor.layout() != at::kStrided || name_of_dtype(tensor.scalar_type()).empty()) {
+    fail<Unsupported>("[pth] tensor '{}' ({}) is no plain strided data. Convert it before saving", name,
+                      tensor.toString());
+  }
+}
+
+using UseCounts = std::unordered_map<const c10::StorageImpl*, int>;
+
+/// What is written for a tensor: itself, or a copy where its device, its lazy bits or unused storage ask for one.
+at::Tensor as_written(const at::Tensor& tensor, const UseCounts& uses) {
+  at::Tensor out = tensor.detach();
+  if (!out.is_cpu()) out = out.cpu();
+  if (out.is_conj()) out = out.resolve_conj();
+  if (out.is_neg()) out = out.resolve_neg();
+  const bool is_shared = uses.at(tensor.storage().unsafeGetStorageImpl()) > 1;
+  const bool is_whole = out.storage().nbytes() == static_cast<std::size_t>(out.numel()) * out.element_size();
+  return is_shared || is_whole ? out : out.contiguous().clone();
+}
+
+Plan plan_storages(std::span<const NamedTensor> tensors) {
+  std::unordered_set<std::string_view> names;
+  UseCounts uses;
+  for (const NamedTensor& entry : tensors) {
+    check_writable(entry, names);
+    ++uses[entry.tensor.storage().unsafeGetStorageImpl()];
+  }
+  Plan plan;
+  std::unordered_map<const c10::StorageImpl*, std::size_t> places;
+  for (const NamedTensor& entry : tensors) {
+    at::Tensor tensor = as_written(entry.tensor, uses);
+    // Tied tensors of another device were copied one by one: they meet again under their own storage.
+    const bool moved = !entry.tensor.is_cpu();
+    const auto* identity = moved ? nullptr : tensor.storage().unsafeGetStorageImpl();
+    const auto [place, fresh] =
+        identity == nullptr ? std::pair(places.end(), true) : places.emplace(identity, plan.storages.size());
+    const std::size_t index = fresh ? plan.storages.size() : place->second;
+    if (fresh) plan.storages.push_back({tensor, tensor.scalar_type()});
+    if (plan.storages[index].dtype != tensor.scalar_type()) {
+      fail<Unsupported>("[pth] tensor '{}' shares its storage with one of another element type. Clone it", entry.name);
+    }
+    plan.storage_of.push_back(index);
+    plan.tensors.push_back(std::move(tensor));
+  }
+  return plan;
+}
+
+/// ('storage', type, key, 'cpu', number of elements), which torch.load resolves to the storage.
+void write_storage_id(PickleWriter& pickle, const StoredBytes& stored, std::size_t key) {
+  const std::string_view type = storage_of_dtype(stored.dtype);
+  const std::size_t nbytes = stored.holder.storage().nbytes();
+  pickle.mark();
+  pickle.text("storage");
+  if (type.empty()) {
+    pickle.global("torch.storage", "UntypedStorage");
+  } else {
+    pickle.global("torch", type);
+  }
+  pickle.text(std::to_string(key));
+  pickle.text("cpu");
+  pickle.integer(static_cast<std::int64_t>(type.empty() ? nbytes : nbytes / c10::elementSize(stored.dtype)));
+  pickle.tuple();
+  pickle.persistent_id();
+}
+
+/// _rebuild_tensor_v2(storage, offset, sizes, strides, requires_grad, hooks), or _v3 with the dtype at the end.
+void write_tensor(PickleWriter& pickle, const at::Tensor& tensor, const StoredBytes& stored, std::size_t key) {
+  const bool untyped = storage_of_dtype(stored.dtype).empty();
+  pickle.global("torch._utils", untyped ? "_rebuild_tensor_v3" : "_rebuild_tensor_v2");
+  pickle.mark();
+  write_storage_id(pickle, stored, key);
+  pickle.integer(tensor.storage_offset());
+  pickle.integers({tensor.sizes().data(), tensor.sizes().size()});
+  pickle.integers({tensor.strides().data(), tensor.strides().size()});
+  pickle.boolean(false);
+  pickle.empty_ordered_dict();
+  if (untyped) pickle.global("torch", name_of_dtype(stored.dtype));
+  pickle.tuple();
+  pickle.reduce();
+}
+
+std::string write_pickle(std::span<const NamedTensor> tensors, const Plan& plan) {
+  PickleWriter pickle;
+  pickle.empty_ordered_dict();
+  pickle.mark();
+  for (std::size_t i = 0; i < tensors.size(); ++i) {
+    const std::size_t key = plan.storage_of[i];
+    pickle.text(tensors[i].name);
+    write_tensor(pickle, plan.tensors[i], plan.storages[key], key);
+  }
+  pickle.set_items();
+  return pickle.finish();
+}
+
+/// libtorch's zip writer calls back from C code and finalises in its destructor: neither may see an exception, so a
+/// failure is kept, the rest is swallowed, and check() tells it.
+class ArchiveWriter {
+ public:
+  explicit ArchiveWriter(core::AtomicFile& file)
+      : file_(file), zip_([this](const void* data, std::size_t size) { return take(data, size); }) {}
+
+  void record(const std::string& name, const void* data, std::size_t size) {
+    zip_.writeRecord(name, data, size);
+    check();
+  }
+
+  void finish() {
+    zip_.writeEndOfFile();
+    check();
+  }
+
+ private:
+  std::size_t take(const void* data, std::size_t size) {
+    if (failure_ != nullptr) return size;
+    try {
+      file_.write(std::span(static_cast<const std::byte*>(data), size));
+    } catch (const Error&) {
+      failure_ = std::current_exception();
+    }
+    return size;
+  }
+
+  void check() const {
+    if (failure_ != nullptr) std::rethrow_exception(failure_);
+  }
+
+  core::AtomicFile& file_;
+  std::exception_ptr failure_;
+  caffe2::serialize::PyTorchStreamWriter zip_;
+};
+
+std::uint64_t expected_bytes(const Plan& plan, std::size_t pickle_bytes) {
+  std::uint64_t sum = pickle_bytes;
+  for (const StoredBytes& stored : plan.storages) sum += stored.holder.storage().nbytes();
+  return sum;
+}
+
+}  // namespace
+
+void write_pth(const std::filesystem::path& path, std::span<const NamedTensor> tensors) {
+  const Plan plan = plan_storages(tensors);
+  const std::string pickle = write_pickle(tensors, plan);
+  core::AtomicFile file(path, expected_bytes(plan, pickle.size()));
+  {
+    ArchiveWriter archive(file);
+    archive.record("data.pkl", pickle.data(), pickle.size());
+    archive.record("byteorder", "little", 6);
+    for (std::size_t i = 0; i < plan.storages.size(); ++i) {
+      const at::Storage& storage = plan.storages[i].holder.storage();
+      archive.record("data/" + std::to_string(i), storage.data(), storage.nbytes());
+    }
+    archive.finish();
+  }
+  file.commit();
+}
+
+}  // namespace limbeck::weights
