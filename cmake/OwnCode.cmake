@@ -28,7 +28,7 @@ target_include_directories(limbeck_torch_headers SYSTEM INTERFACE
                            "$<TARGET_PROPERTY:Libtorch::Libtorch,INTERFACE_INCLUDE_DIRECTORIES>")
 target_compile_definitions(limbeck_torch_headers INTERFACE
                            "$<TARGET_PROPERTY:Libtorch::Libtorch,INTERFACE_COMPILE_DEFINITIONS>")
-include(TorchFmt)
+include(Fmt)
 
 # One precompiled header for all folders that see libtorch: ATen.h costs 8 s a file, precompiled under one.
 file(WRITE "${PROJECT_BINARY_DIR}/pch/library_pch.cpp.in" "// Compiled only to make the precompiled header.\n")

@@ -1,10 +1,10 @@
 # Readers of untrusted files under AddressSanitizer and UndefinedBehaviorSanitizer, beside the ordinary build: their
 # sources and tests are compiled once more, instrumented, and linked before the ordinary libraries, so that each of them
 # replaces its twin there and the rest stays as it is.
-#   core_asan_test     everything in core, without libtorch
+#   core_asan_test     the readers of core, without libtorch
 #   readers_asan_test  the readers above core, on libtorch
-set(asan_core_sources "^limbeck/core/")
-set(asan_core_tests "^tests/core/[^/]*_test.cpp$")
+set(asan_core_sources "^limbeck/core/(error|file|json|safetensors|utf8)")
+set(asan_core_tests "^tests/core/(error|file|json|safetensors|utf8)[^/]*_test.cpp$")
 set(asan_reader_sources
     "^limbeck/(graph/weights/|graph/capture/|graph/lmb|graph/text|graph/parse|data/idx|recipe/(parse|read|schema|yaml))")
 set(asan_reader_tests
@@ -45,8 +45,7 @@ limbeck_asan_sources("${asan_core_tests}" core_tests)
 if(core_tests)
   limbeck_asan_sources("${asan_core_sources}" core_sources)
   limbeck_asan_test(core_asan_test ${core_sources} ${core_tests})
-  target_link_libraries(core_asan_test PRIVATE limbeck_core)
-  target_compile_definitions(core_asan_test PRIVATE FMT_HEADER_ONLY)
+  target_link_libraries(core_asan_test PRIVATE limbeck_core limbeck_system_fmt)
 endif()
 
 limbeck_asan_sources("${asan_reader_tests}" reader_tests)

@@ -1,4 +1,4 @@
-// The definitions that fmt's headers leave to its library, of the version that libtorch's headers carry.
+// The definitions that fmt's headers leave to its library, of whichever version is first on the include path.
 #include <fmt/format-inl.h>
 
 FMT_BEGIN_NAMESPACE
