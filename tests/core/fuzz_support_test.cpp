@@ -55,6 +55,7 @@ TEST(AllocationGuard, RefusesAllocationsBeyondItsLimit) {
   };
   EXPECT_NO_THROW(std::make_unique<Line>());
   EXPECT_THROW(std::vector<Line>(1 << 20), std::bad_alloc);
+  EXPECT_EQ(new (std::nothrow) char[2 << 20], nullptr);
 }
 
 TEST(FuzzReader, CountsAndReports) {
