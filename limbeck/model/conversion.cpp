@@ -22,17 +22,17 @@ using graph::TensorType;
 
 using Convert = std::function<at::Tensor(const at::Tensor&)>;
 
-/// Tensors of one storage with different views: converted together, so that they stay views of one storage.
-bool is_shared_view(const Graph& graph, const at::Tensor& tensor) {
-  return std::any_of(graph.parameters().begin(), graph.parameters().end(), [&](const Parameter& other) {
-    return !other.tensor.is_same(tensor) && other.tensor.is_alias_of(tensor);
-  });
-}
-
 /// Gives names of tensors their converted data.
 class TensorConverter {
  public:
-  TensorConverter(Graph& graph, Convert convert) : graph_(graph), convert_(std::move(convert)) {}
+  TensorConverter(Graph& graph, Convert convert) : graph_(graph), convert_(std::move(convert)) {
+    std::map<const void*, std::set<const void*>> views;
+    for (const Parameter& parameter : graph.parameters())
+      views[storage_of(parameter.tensor)].insert(parameter.tensor.unsafeGetTensorImpl());
+    for (const auto& [storage, tensors] : views) {
+      if (tensors.size() > 1) shared_.insert(storage);
+    }
+  }
 
   void run() {
     const at::NoGradGuard no_grad;
@@ -45,9 +45,12 @@ class TensorConverter {
   }
 
  private:
+  static const void* storage_of(const at::Tensor& tensor) { return tensor.storage().unsafeGetStorageImpl(); }
+
+  /// Different views of one storage are converted together, so that they stay views of one storage.
   at::Tensor converted(const at::Tensor& tensor) {
-    if (!is_shared_view(graph_, tensor)) return convert_(tensor.detach());
-    at::Tensor& base = bases_[tensor.storage().unsafeGetStorageImpl()];
+    if (!shared_.contains(storage_of(tensor))) return convert_(tensor.detach());
+    at::Tensor& base = bases_[storage_of(tensor)];
     if (!base.defined()) {
       const auto num_elements = static_cast<int64_t>(tensor.storage().nbytes() / tensor.itemsize());
       base = convert_(tensor.detach().as_strided({num_elements}, {1}, 0));
@@ -58,7 +61,7 @@ class TensorConverter {
   /// `tensor` itself with other data, or a new leaf where ATen can't exchange the data of that kind.
   at::Tensor exchange(at::Tensor tensor) {
     const at::Tensor data = converted(tensor);
-    if (data.is_same(tensor)) return tensor;
+    if (data.is_alias_of(tensor)) return tensor;  // nothing to convert
     const at::Tensor gradient = tensor.grad().defined() ? convert_(tensor.grad().detach()) : at::Tensor();
     if (!at::_has_compatible_shallow_copy_type(tensor, data)) {
       return data.detach().set_requires_grad(tensor.requires_grad());
@@ -71,7 +74,8 @@ class TensorConverter {
 
   Graph& graph_;
   Convert convert_;
-  std::map<const void*, at::Tensor> made_, bases_;
+  std::set<const void*> shared_;                    // storages with several views, of the tensors as they came
+  std::map<const void*, at::Tensor> made_, bases_;  // by TensorImpl, by storage
 };
 
 /// Applies `change` to every type in the graph; `constant` to every constant argument. Both tell whether they changed

@@ -165,8 +165,7 @@ std::vector<NamedTensor> collect(const std::vector<Result>& results, const Value
 void detach_from_buffers(const Program& program, Values& values) {
   for (const BufferWrite& write : program.writes) {
     const at::Tensor& value = values[write.value].toTensor();
-    const bool is_in_buffer = value.storage().use_count() > 1 &&
-                              std::any_of(program.writes.begin(), program.writes.end(),
+    const bool is_in_buffer = std::any_of(program.writes.begin(), program.writes.end(),
                                           [&](const BufferWrite& other) { return other.buffer.is_alias_of(value); });
     if (is_in_buffer) values[write.value] = value.clone();
   }
