@@ -473,10 +473,16 @@ void number_scope_outputs(Graph& graph) {
     if (is_new) graph.scope_outputs.push_back({.scope = at.scope, .call = at.call, .values = {}});
     graph.scope_outputs[slot->second].values.push_back(value);
   };
-  // How many of the invocations around `value`, from the outermost, contain all of its uses.
+  std::set<ValueId> outputs;
+  for (const Mode mode : {Mode::train, Mode::eval}) {
+    for (const Output& output : graph.outputs(mode))
+      for_each_value(output.value, [&](ValueId value) { outputs.insert(value); });
+  }
+  // How many of the invocations around `value`, from the outermost, contain all of its uses. A write to a buffer is no
+  // use outside: the first value of a BatchNorm is what it returns, not its counter.
   const auto num_containing = [&](ValueId value, const std::vector<Invocation>& around) -> std::size_t {
     const std::vector<NodeId>& users = uses.users(value);
-    if (uses.num_uses(value) > users.size()) return 0;
+    if (outputs.count(value) != 0) return 0;
     std::size_t common = around.size();
     for (const NodeId user : users) {
       const std::vector<Invocation>& other = invocations[user];

@@ -112,13 +112,13 @@ struct Argument {
       return IntExpr(static_cast<int64_t>(value));
     } else if constexpr (std::is_floating_point_v<D>) {
       return static_cast<double>(value);
+    } else if constexpr (std::is_same_v<D, std::nullptr_t> || std::is_same_v<D, std::nullopt_t>) {
+      return None{};
     } else if constexpr (std::is_convertible_v<T, std::string_view> && !std::is_same_v<D, std::string>) {
       return std::string(value);
     } else if constexpr (std::is_same_v<D, std::vector<IntExpr>> || std::is_same_v<D, std::vector<int64_t>> ||
                          std::is_same_v<D, std::vector<ValueId>>) {
       return ArgumentList(value.begin(), value.end());
-    } else if constexpr (std::is_same_v<D, std::nullptr_t> || std::is_same_v<D, std::nullopt_t>) {
-      return None{};
     } else {
       return std::forward<T>(value);
     }
