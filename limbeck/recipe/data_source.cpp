@@ -1,0 +1,82 @@
+#include "limbeck/recipe/data_source.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "limbeck/core/error.h"
+#include "limbeck/core/json.h"
+#include "limbeck/data/open_dataset.h"
+
+namespace limbeck::recipe {
+
+namespace {
+
+std::shared_ptr<const data::Dataset> open(const DataOptions& options, data::Split split, int64_t limit) {
+  data::OpenOptions open_options{.split = split, .val_size = options.val_size};
+  if (!options.path.empty()) open_options.path = options.path;
+  std::shared_ptr<const data::Dataset> dataset = data::open_dataset(options.dataset, open_options);
+  return limit > 0 ? data::take(std::move(dataset), limit) : dataset;
+}
+
+data::Normalize normalization(const DataOptions& options, const data::Dataset& train) {
+  LIMBECK_CHECK(options.mean.empty() == options.stddev.empty(), "[data] give both mean and stddev, or neither");
+  if (options.mean.empty()) return data::channel_statistics(train);
+  return {.mean = {options.mean.begin(), options.mean.end()}, .stddev = {options.stddev.begin(), options.stddev.end()}};
+}
+
+}  // namespace
+
+DataSource::DataSource(DataOptions options, uint64_t seed) : options_(std::move(options)), seed_(seed) {
+  train_ = open(options_, data::Split::train, options_.train_limit);
+  test_ = open(options_, data::Split::test, options_.test_limit);
+  const data::Normalize normalize = normalization(options_, *train_);
+  if (options_.crop_padding > 0) train_transforms_.emplace_back(data::RandomCrop{.padding = options_.crop_padding});
+  if (options_.flip_probability > 0) {
+    train_transforms_.emplace_back(data::HorizontalFlip{.probability = options_.flip_probability});
+  }
+  train_transforms_.emplace_back(normalize);
+  test_transforms_.emplace_back(normalize);
+}
+
+data::Loader DataSource::train_loader(MemoryLayout layout) const {
+  return {train_,
+          {.batch_size = options_.batch_size,
+           .shuffle = true,
+           .drop_last = true,
+           .channels_last = layout == MemoryLayout::channels_last,
+           .num_workers = static_cast<int>(options_.workers),
+           .prefetch = 0,
+           .seed = seed_,
+           .transforms = train_transforms_}};
+}
+
+data::Loader DataSource::test_loader(int64_t batch_size, MemoryLayout layout) const {
+  return {test_,
+          {.batch_size = std::min(batch_size, test_->size()),
+           .shuffle = false,
+           .drop_last = false,
+           .channels_last = layout == MemoryLayout::channels_last,
+           .num_workers = static_cast<int>(options_.workers),
+           .prefetch = 0,
+           .seed = seed_,
+           .transforms = test_transforms_}};
+}
+
+at::Tensor DataSource::test_images(int64_t count, MemoryLayout layout) const {
+  return test_loader(count, layout).next()->x;
+}
+
+std::string DataSource::preprocessing_json() const {
+  const auto& normalize = std::get<data::Normalize>(test_transforms_.back());
+  const data::ImageShape shape = test_->shape();
+  return core::Json::object({{"channels", shape.channels},
+                             {"height", shape.height},
+                             {"width", shape.width},
+                             {"mean", core::Json::array(normalize.mean)},
+                             {"stddev", core::Json::array(normalize.stddev)}})
+      .dump();
+}
+
+std::string DataSource::labels_json() const { return core::Json::array(test_->class_names()).dump(); }
+
+}  // namespace limbeck::recipe

@@ -1,0 +1,45 @@
+// A recipe's data: datasets opened once, loaders made as stages need them.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "limbeck/data/loader.h"
+#include "limbeck/recipe/options.h"
+
+namespace limbeck::recipe {
+
+class DataSource {
+ public:
+  /// Opens the training and test sets; measures mean and standard deviation where the options leave them out.
+  explicit DataSource(DataOptions options, uint64_t seed);
+
+  const std::shared_ptr<const data::Dataset>& train_set() const { return train_; }
+  const std::shared_ptr<const data::Dataset>& test_set() const { return test_; }
+  /// Augmentation and normalization, in that order.
+  const std::vector<data::Transform>& train_transforms() const { return train_transforms_; }
+  /// Normalization alone.
+  const std::vector<data::Transform>& test_transforms() const { return test_transforms_; }
+
+  /// Shuffled and augmented. Throws InvalidArgument when the batch is larger than the data.
+  data::Loader train_loader(MemoryLayout layout) const;
+  /// In order, without augmentation.
+  data::Loader test_loader(int64_t batch_size, MemoryLayout layout) const;
+  /// The first `count` test images as the model sees them: [count, C, H, W].
+  at::Tensor test_images(int64_t count, MemoryLayout layout) const;
+
+  /// What an application must do to an image before the model sees it, as JSON text: size, mean, stddev.
+  std::string preprocessing_json() const;
+  /// Class names as JSON text.
+  std::string labels_json() const;
+  const DataOptions& options() const { return options_; }
+
+ private:
+  DataOptions options_;
+  uint64_t seed_;
+  std::shared_ptr<const data::Dataset> train_, test_;
+  std::vector<data::Transform> train_transforms_, test_transforms_;
+};
+
+}  // namespace limbeck::recipe

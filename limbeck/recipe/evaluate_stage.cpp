@@ -1,0 +1,96 @@
+#include <ATen/Parallel.h>
+#include <ATen/core/grad_mode.h>
+
+#include "limbeck/core/file.h"
+#include "limbeck/core/machine.h"
+#include "limbeck/measure/evaluate.h"
+#include "limbeck/measure/latency.h"
+#include "limbeck/measure/profile.h"
+#include "limbeck/recipe/stage.h"
+#include "limbeck/report/comparison.h"
+#include "limbeck/train/determinism.h"
+
+namespace limbeck::recipe {
+
+using core::Json;
+
+namespace {
+
+std::vector<std::string> models_of(const EvaluateStage& stage, const StageContext& context) {
+  return stage.models.empty() ? context.results() : stage.models;
+}
+
+std::optional<measure::AccuracyResult> accuracy_of(const Model& model, const std::string& name,
+                                                   const EvaluateStage& stage, const StageContext& context) {
+  data::Loader loader = context.data().test_loader(stage.batch_size, stage.memory_format);
+  measure::EvaluateOptions options{.stop = context.control().stop};
+  const auto& on_counting = context.control().events.on_counting;
+  if (on_counting) {
+    options.on_progress = [&](int64_t done, int64_t all) {
+      on_counting(context.title, "evaluating " + name, done, all);
+    };
+  }
+  return measure::evaluate(model, loader, options);
+}
+
+/// Bytes that the model takes as a file: of its .lmb where a stage made one, else of one written to measure it.
+int64_t file_bytes(const Model& model, const std::string& name, const StageContext& context) {
+  const std::filesystem::path file = context.workspace().model_file(name);
+  if (std::filesystem::exists(file)) return static_cast<int64_t>(core::file_size(file));
+  const core::TemporaryDirectory folder(context.workspace().root());
+  model.save((folder.path() / "model.lmb").string());
+  return static_cast<int64_t>(core::file_size(folder.path() / "model.lmb"));
+}
+
+void measure_latencies(std::vector<Model>& models, const EvaluateStage& stage, const StageContext& context,
+                       report::Comparison& comparison) {
+  const at::NoGradGuard no_grad;
+  const at::Tensor images = context.data().test_images(stage.latency_batch, stage.memory_format);
+  std::vector<measure::Candidate> candidates;
+  for (std::size_t i = 0; i < models.size(); ++i) {
+    candidates.push_back({.name = comparison.rows[i].name,
+                          .call = [&images, &model = models[i]] { model.forward(images); },
+                          .items_per_call = stage.latency_batch});
+  }
+  const auto runs = static_cast<int>(stage.latency_runs);
+  const std::vector<measure::LatencyResult> results = measure::measure_latency(
+      candidates, {.warmup_calls = 20, .min_seconds = 0, .min_calls = runs, .max_calls = runs});
+  for (std::size_t i = 0; i < results.size(); ++i) comparison.rows[i].latency = results[i];
+}
+
+}  // namespace
+
+std::optional<Json> run_stage(const EvaluateStage& stage, StageContext& context, const std::string& key) {
+  context.workspace().begin_stage(stage.name, key);
+  report::Comparison comparison{.dataset = context.data().test_set()->name(),
+                                .latency_batch = stage.latency_batch,
+                                .threads = at::get_num_threads(),
+                                .environment = train::ArithmeticEnvironment::current().to_string(),
+                                .machine = core::read_machine().cpu_model,
+                                .rows = {}};
+  std::vector<Model> models;
+  for (const std::string& name : models_of(stage, context)) {
+    Model model = context.load(name);
+    prepare_for_training(model, context, stage.memory_format);
+    model.eval();
+    const std::optional<measure::AccuracyResult> accuracy = accuracy_of(model, name, stage, context);
+    if (!accuracy) return std::nullopt;
+    const measure::Profile profile = measure::profile(model);
+    comparison.rows.push_back({.name = name,
+                               .accuracy = *accuracy,
+                               .parameters = profile.parameters,
+                               .macs = profile.macs,
+                               .file_bytes = file_bytes(model, name, context),
+                               .latency = std::nullopt});
+    models.push_back(std::move(model));
+  }
+  if (stage.latency_runs > 0) measure_latencies(models, stage, context, comparison);
+  return Json::object({{"comparison", report::to_json(comparison)}});
+}
+
+Json plan_stage(const EvaluateStage& stage, const StageContext& context) {
+  return Json::object(
+      {{"models", Json::array(models_of(stage, context))}, {"samples", context.data().test_set()->size()}});
+}
+
+}  // namespace limbeck::recipe

@@ -1,0 +1,167 @@
+#include "limbeck/recipe/options.h"
+
+#include <utility>
+
+#include "limbeck/core/error.h"
+
+namespace limbeck::recipe {
+
+namespace {
+
+/// A Choice over an enum with functions to and from its names.
+template <class E, class Parse, class Name>
+Choice choice(E& value, std::vector<std::string> names, Parse parse, Name name) {
+  return {.names = std::move(names),
+          .get = [&value, name] { return std::string(name(value)); },
+          .set = [&value, parse](const std::string& text) { value = parse(text); }};
+}
+
+/// A Choice over an enum whose values are 0, 1, ... in the order of `names`.
+template <class E>
+Choice choice(E& value, const std::vector<std::string>& names) {
+  return {.names = names,
+          .get = [&value, names] { return names[static_cast<std::size_t>(value)]; },
+          .set =
+              [&value, names](const std::string& text) {
+                for (std::size_t i = 0; i < names.size(); ++i) {
+                  if (names[i] == text) value = static_cast<E>(i);
+                }
+              }};
+}
+
+Choice memory_format(MemoryLayout& format) { return choice(format, {"contiguous", "channels_last"}); }
+
+void describe_group(Fields& fields, train::GroupOptions& group) {
+  fields.field("pattern", &group.pattern, "regular expression; parameters whose names match it form the group");
+  fields.field("lr", &group.lr, "learning rate of the group instead of the optimizer's");
+  fields.field("weight_decay", &group.weight_decay, "weight decay of the group instead of the optimizer's");
+  fields.required("pattern");
+}
+
+void describe_optimizer(Fields& fields, train::OptimizerOptions& options) {
+  fields.field("kind", choice(options.kind, {"sgd", "adamw"}, train::parse_optimizer, train::optimizer_name),
+               "sgd: with momentum; adamw: Loshchilov and Hutter 2019");
+  fields.field("lr", &options.lr, "peak learning rate");
+  fields.field("weight_decay", &options.weight_decay, "L2 penalty for sgd, decoupled for adamw");
+  fields.field("momentum", &options.momentum, "sgd: momentum");
+  fields.field("nesterov", &options.nesterov, "sgd: Nesterov momentum");
+  fields.field("beta1", &options.beta1, "adamw: decay of the first moment");
+  fields.field("beta2", &options.beta2, "adamw: decay of the second moment");
+  fields.field("eps", &options.eps, "adamw: added to the denominator");
+  fields.list("groups", "parameters with settings of their own; the first group that matches counts",
+              list_of(options.groups, describe_group));
+}
+
+void describe_schedule(Fields& fields, train::ScheduleOptions& options) {
+  fields.field("kind",
+               choice(options.kind, {"constant", "cosine", "one_cycle"}, train::parse_schedule, train::schedule_name),
+               "how the learning rate changes over the steps");
+  fields.field("warmup_epochs", &options.warmup_epochs, "constant, cosine: epochs of linear warm-up");
+  fields.field("final_fraction", &options.final_fraction, "cosine: last rate as a fraction of the peak");
+  fields.field("rising_fraction", &options.rising_fraction, "one_cycle: share of the steps in which the rate rises");
+  fields.field("start_divisor", &options.start_divisor, "one_cycle: first rate is the peak divided by this");
+  fields.field("final_divisor", &options.final_divisor, "one_cycle: last rate is the first divided by this");
+}
+
+void describe_feature(Fields& fields, distill::FeatureTerm& term) {
+  fields.field("student", &term.student_tap, "scope[@call][#i] in the student");
+  fields.field("teacher", &term.teacher_tap, "scope[@call][#i] in the teacher");
+  fields.field("weight", &term.weight, "factor on the mean squared error");
+  fields.field("adapter", choice(term.adapter, {"auto", "none"}),
+               "auto: 1x1 convolution + BatchNorm or linear, and pooling, where the shapes differ");
+  fields.required("student");
+  fields.required("teacher");
+}
+
+}  // namespace
+
+void describe(Fields& fields, DataOptions& options) {
+  fields.field("dataset", &options.dataset, "fashion-mnist, idx:FOLDER, or synthetic:CLASSESxCxHxW?n=COUNT");
+  fields.field("path", &options.path, "folder of the data, where it is not found by itself");
+  fields.field("val_size", &options.val_size, "training samples held out for validation");
+  fields.field("train_limit", &options.train_limit, "use only the first so many training samples; 0: all");
+  fields.field("test_limit", &options.test_limit, "use only the first so many test samples; 0: all");
+  fields.field("batch_size", &options.batch_size, "samples per step");
+  fields.field("workers", &options.workers, "threads that read ahead; 0: none");
+  fields.field("mean", &options.mean, "per channel, of pixels in 0..1; empty: measured on the training set");
+  fields.field("stddev", &options.stddev, "per channel; empty: measured on the training set");
+  fields.field("crop_padding", &options.crop_padding,
+               "pixels of zero around the image before a random crop; 0: no crop");
+  fields.field("flip_probability", &options.flip_probability, "of a horizontal flip");
+  fields.required("dataset");
+}
+
+void describe(Fields& fields, ModelOptions& options) {
+  fields.field("zoo", &options.zoo, "architecture by name; `limbeck show --zoo` lists them");
+  fields.field("file", &options.file, ".lmb or .pt2 instead of an architecture");
+  fields.field("weights", &options.weights, ".pth, .safetensors or .lmb to start from; empty: fresh weights");
+  fields.field("options", &options.options, "of the architecture: classes, in_channels, widths, blocks, ...");
+}
+
+void describe(Fields& fields, train::TrainOptions& options) {
+  fields.field("epochs", &options.epochs, "passes over the training set");
+  fields.section("optimizer", "how parameters are updated",
+                 [&](Fields& f) { describe_optimizer(f, options.optimizer); });
+  fields.section("schedule", "how the learning rate changes",
+                 [&](Fields& f) { describe_schedule(f, options.schedule); });
+  fields.field("clip_norm", &options.clip_norm, "joint 2-norm of all gradients at most this; 0: no clipping");
+  fields.field("label_smoothing", &options.label_smoothing, "of the labels' cross-entropy");
+  fields.field("precision", choice(options.precision, {"fp32", "bf16"}, train::parse_precision, train::precision_name),
+               "bf16: autocast");
+}
+
+void describe(Fields& fields, TrainStage& stage) {
+  fields.field("model", &stage.model, "which model to train: of `models`, or an earlier stage's result");
+  fields.field("name", &stage.name, "of the result; empty: the model's");
+  describe(fields, stage.train);
+  fields.field("memory_format", memory_format(stage.memory_format), "of inputs and convolution weights");
+  fields.required("model");
+}
+
+void describe(Fields& fields, DistillStage& stage) {
+  fields.field("student", &stage.student, "which model to train");
+  fields.field("teacher", &stage.teacher, "which model to learn from; its parameters and buffers stay as they are");
+  fields.field("name", &stage.name, "of the result; empty: the student's");
+  fields.field("temperature", &stage.distill.kd.temperature, "of both softmaxes");
+  fields.field("alpha", &stage.distill.kd.alpha, "weight of the teacher's term; 1 - alpha is the labels'");
+  fields.list("features", "feature terms beside the logits", list_of(stage.distill.features, describe_feature));
+  fields.field("teacher_outputs", choice(stage.teacher_outputs, {"auto", "live", "cached"}),
+               "cached: computed once, possible where nothing is augmented");
+  describe(fields, stage.train);
+  fields.field("memory_format", memory_format(stage.memory_format), "of inputs and convolution weights");
+  fields.required("student");
+  fields.required("teacher");
+}
+
+void describe(Fields& fields, EvaluateStage& stage) {
+  fields.field("name", &stage.name, "of the result");
+  fields.field("models", &stage.models, "which results to compare; empty: all so far");
+  fields.field("batch_size", &stage.batch_size, "samples per call when accuracy is measured");
+  fields.field("latency_batch", &stage.latency_batch, "samples per timed call");
+  fields.field("latency_runs", &stage.latency_runs, "timed calls per model; 0: latency is not measured");
+  fields.field("memory_format", memory_format(stage.memory_format), "of inputs and convolution weights");
+}
+
+void describe(Fields& fields, Recipe& recipe) {
+  fields.field("name", &recipe.name, "of the recipe; results go to runs/NAME unless `output` says otherwise");
+  fields.field("seed", &recipe.seed, "of weights, order, augmentation and dropout");
+  fields.field("output", &recipe.output, "folder for results");
+  fields.field("threads", &recipe.threads, "0: as many as this process may use");
+  fields.section("data", "what to train and test on", [&](Fields& f) { describe(f, recipe.data); });
+  fields.required("name");
+  fields.required("data");
+}
+
+const char* stage_kind(const Stage& stage) {
+  static constexpr const char* kKinds[] = {"train", "distill", "evaluate"};
+  return kKinds[stage.index()];
+}
+
+const std::string& stage_name(const Stage& stage) {
+  if (const auto* train = std::get_if<TrainStage>(&stage)) return train->name.empty() ? train->model : train->name;
+  if (const auto* distill = std::get_if<DistillStage>(&stage))
+    return distill->name.empty() ? distill->student : distill->name;
+  return std::get<EvaluateStage>(stage).name;
+}
+
+}  // namespace limbeck::recipe

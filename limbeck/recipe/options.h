@@ -1,0 +1,97 @@
+// What a recipe says, as plain option structs, and their one description each (see fields.h).
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "limbeck/distill/distiller.h"
+#include "limbeck/recipe/fields.h"
+#include "limbeck/train/trainer.h"
+
+namespace limbeck::recipe {
+
+struct DataOptions {
+  std::string dataset;      // "fashion-mnist", "idx:FOLDER", "synthetic:..."
+  std::string path;         // folder of the data, where it is not found by itself
+  int64_t val_size = 0;     // samples of the training set held out for validation
+  int64_t train_limit = 0;  // use only the first so many training samples; 0: all
+  int64_t test_limit = 0;   // and test samples
+  int64_t batch_size = 128;
+  int64_t workers = 0;               // threads that read ahead
+  std::vector<double> mean, stddev;  // normalization; empty: measured on the training set
+  int64_t crop_padding = 0;          // pixels of zero around the image before a random crop; 0: no crop
+  double flip_probability = 0;       // of a horizontal flip
+};
+
+/// One of: `zoo` with its options, or `file`.
+struct ModelOptions {
+  std::string zoo;                             // architecture by name
+  std::string file;                            // .lmb or .pt2
+  std::string weights;                         // .pth or safetensors to start from; empty: fresh ones
+  std::map<std::string, std::string> options;  // of the architecture: widths, blocks, classes, ...
+};
+
+enum class MemoryLayout : uint8_t { contiguous, channels_last };
+
+struct TrainStage {
+  std::string model;  // of `models` or an earlier stage
+  std::string name;   // of the result; empty: the model's
+  train::TrainOptions train{};
+  MemoryLayout memory_format = MemoryLayout::channels_last;
+};
+
+enum class TeacherSource : uint8_t {
+  automatic,  // cached where nothing is augmented and the outputs fit, else live
+  live,
+  cached,
+};
+
+struct DistillStage {
+  std::string student, teacher;
+  std::string name;  // of the result; empty: the student's
+  distill::DistillOptions distill{};
+  TeacherSource teacher_outputs = TeacherSource::automatic;
+  train::TrainOptions train{};
+  MemoryLayout memory_format = MemoryLayout::channels_last;
+};
+
+struct EvaluateStage {
+  std::string name = "evaluate";    // of the result
+  std::vector<std::string> models;  // empty: all results so far
+  int64_t batch_size = 256;
+  int64_t latency_batch = 1;   // samples per timed call
+  int64_t latency_runs = 200;  // timed calls per model; 0: latency is not measured
+  MemoryLayout memory_format = MemoryLayout::channels_last;
+};
+
+using Stage = std::variant<TrainStage, DistillStage, EvaluateStage>;
+
+struct Recipe {
+  std::string name;
+  uint64_t seed = 0;
+  std::string output;   // folder for results; empty: runs/<name>
+  int64_t threads = 0;  // 0: as many as this process may use
+  DataOptions data{};
+  std::vector<std::pair<std::string, ModelOptions>> models;
+  std::vector<Stage> stages;
+  std::string source;  // the file, for messages
+};
+
+void describe(Fields& fields, DataOptions& options);
+void describe(Fields& fields, ModelOptions& options);
+void describe(Fields& fields, train::TrainOptions& options);
+void describe(Fields& fields, TrainStage& stage);
+void describe(Fields& fields, DistillStage& stage);
+void describe(Fields& fields, EvaluateStage& stage);
+/// The recipe's plain keys; `models` and `stages`, whose shape depends on their content, are the reader's.
+void describe(Fields& fields, Recipe& recipe);
+
+/// "train", "distill" or "evaluate".
+const char* stage_kind(const Stage& stage);
+/// The name of the stage's result: its own, else its model's.
+const std::string& stage_name(const Stage& stage);
+
+}  // namespace limbeck::recipe

@@ -1,0 +1,117 @@
+#include "limbeck/recipe/run.h"
+
+#include <ATen/Parallel.h>
+
+#include <chrono>
+
+#include "limbeck/core/file.h"
+#include "limbeck/core/machine.h"
+#include "limbeck/recipe/read.h"
+#include "limbeck/recipe/stage.h"
+
+namespace limbeck::recipe {
+
+using core::Json;
+
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+void set_threads(const Recipe& recipe) {
+  at::set_num_threads(recipe.threads > 0 ? static_cast<int>(recipe.threads) : core::num_usable_cores());
+}
+
+StageTitle title_of(const Recipe& recipe, std::size_t index) {
+  return {.kind = stage_kind(recipe.stages[index]),
+          .name = stage_name(recipe.stages[index]),
+          .index = static_cast<int64_t>(index) + 1,
+          .count = static_cast<int64_t>(recipe.stages.size())};
+}
+
+/// The model that a stage trains; empty for stages that make none.
+std::string trained_model(const Stage& stage) {
+  if (const auto* train = std::get_if<TrainStage>(&stage)) return train->model;
+  if (const auto* distill = std::get_if<DistillStage>(&stage)) return distill->student;
+  return {};
+}
+
+void add_result(StageContext& context, const Stage& stage, const std::string& key) {
+  const std::string model = trained_model(stage);
+  if (!model.empty()) context.add_result(stage_name(stage), key, model);
+}
+
+/// A stage's result from its cache, else by running it; nothing when stopped.
+std::optional<Json> obtain(const Stage& stage, StageContext& context, const std::string& key) {
+  const RunEvents& events = context.control().events;
+  if (events.on_stage_begin) events.on_stage_begin(context.title);
+  const Clock::time_point start = Clock::now();
+  std::optional<Json> result = context.workspace().find_result(stage_name(stage), key);
+  const bool from_cache = result.has_value();
+  if (!from_cache) {
+    result = std::visit([&](const auto& s) { return run_stage(s, context, key); }, stage);
+    if (!result) return std::nullopt;
+    (*result)["seconds"] = std::chrono::duration<double>(Clock::now() - start).count();
+    context.workspace().put_result(stage_name(stage), key, *result);
+  }
+  if (events.on_stage_end) {
+    events.on_stage_end(context.title, from_cache, std::chrono::duration<double>(Clock::now() - start).count());
+  }
+  return result;
+}
+
+void write_reports(const Workspace& workspace, const Recipe& recipe, const RunResult& result) {
+  core::write_file(workspace.root() / "report.json", result.report.dump(2) + "\n");
+  std::string markdown = "# " + recipe.name + "\n\n";
+  if (result.comparison) markdown += report::to_markdown(*result.comparison);
+  core::write_file(workspace.root() / "report.md", markdown);
+}
+
+}  // namespace
+
+RunResult run(const Recipe& recipe, const RunControl& control) {
+  set_threads(recipe);
+  const Workspace workspace(recipe.output);
+  const DataSource data(recipe.data, recipe.seed);
+  StageContext context(recipe, control, workspace, data);
+  RunResult result;
+  Json stages = Json::object();
+  for (std::size_t i = 0; i < recipe.stages.size(); ++i) {
+    const Stage& stage = recipe.stages[i];
+    context.title = title_of(recipe, i);
+    const std::string key = stage_key(context, stage);
+    const std::optional<Json> done = obtain(stage, context, key);
+    if (!done) return result;
+    if (const Json* comparison = done->find("comparison")) {
+      result.comparison = report::comparison_from_json(core::JsonView(*comparison, "comparison"));
+    }
+    stages[stage_name(stage)] = *done;
+    add_result(context, stage, key);
+  }
+  result.completed = true;
+  result.report = Json::object({{"recipe", effective_options(recipe)}, {"stages", std::move(stages)}});
+  write_reports(workspace, recipe, result);
+  return result;
+}
+
+Json plan(const Recipe& recipe) {
+  set_threads(recipe);
+  const RunControl control;
+  const Workspace workspace(recipe.output);
+  const DataSource data(recipe.data, recipe.seed);
+  StageContext context(recipe, control, workspace, data);
+  Json::Array stages;
+  for (std::size_t i = 0; i < recipe.stages.size(); ++i) {
+    const Stage& stage = recipe.stages[i];
+    context.title = title_of(recipe, i);
+    const std::string key = stage_key(context, stage);
+    Json json = std::visit([&](const auto& s) { return plan_stage(s, context); }, stage);
+    json["kind"] = context.title.kind;
+    json["name"] = context.title.name;
+    json["cached"] = workspace.find_result(stage_name(stage), key).has_value();
+    stages.push_back(std::move(json));
+    add_result(context, stage, key);
+  }
+  return Json::object({{"recipe", effective_options(recipe)}, {"stages", std::move(stages)}});
+}
+
+}  // namespace limbeck::recipe

@@ -1,0 +1,57 @@
+// Runs a recipe: its stages in order, each from its cache where nothing that it depends on has changed, each resumed
+// where it was interrupted.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "limbeck/core/json.h"
+#include "limbeck/core/stop.h"
+#include "limbeck/recipe/options.h"
+#include "limbeck/report/comparison.h"
+#include "limbeck/train/trainer.h"
+
+namespace limbeck::recipe {
+
+/// A stage as messages name it.
+struct StageTitle {
+  std::string kind, name;        // "distill", "student-distilled"
+  int64_t index = 0, count = 0;  // from 1
+};
+
+/// What happens, told as it happens. Empty functions are not called.
+struct RunEvents {
+  std::function<void(const StageTitle&)> on_stage_begin{};
+  std::function<void(const StageTitle&, const train::ProgressEvent&)> on_training{};
+  /// Work counted in samples: "teacher outputs", "evaluating student".
+  std::function<void(const StageTitle&, const std::string& what, int64_t done, int64_t all)> on_counting{};
+  /// One line about what was decided or found.
+  std::function<void(const StageTitle&, const std::string& line)> on_note{};
+  std::function<void(const StageTitle&, bool from_cache, double seconds)> on_stage_end{};
+};
+
+struct RunControl {
+  const core::StopFlag* stop = nullptr;
+  double checkpoint_seconds = 30;  // within an epoch; the end of each epoch has a checkpoint anyhow
+  int64_t checkpoint_steps = 0;    // and every so many steps; 0: by time alone
+  RunEvents events{};
+};
+
+struct RunResult {
+  bool completed = false;                        // false: stopped on request; run again to go on
+  std::optional<report::Comparison> comparison;  // of the last evaluate stage
+  core::Json report;                             // everything, as written to report.json
+};
+
+/// Runs all stages and writes report.json and report.md into the recipe's output folder. Throws what stages throw; what
+/// was finished before stays finished.
+RunResult run(const Recipe& recipe, const RunControl& control);
+
+/// What run would do, without training: shapes, adapters, parameters, multiply-adds, steps, and which stages would come
+/// from their cache.
+core::Json plan(const Recipe& recipe);
+
+}  // namespace limbeck::recipe

@@ -1,0 +1,155 @@
+#include "limbeck/recipe/stage.h"
+
+#include <ATen/core/Tensor.h>
+#include <ATen/core/grad_mode.h>
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "limbeck/core/error.h"
+#include "limbeck/core/hash.h"
+#include "limbeck/load/load.h"
+#include "limbeck/measure/profile.h"
+#include "limbeck/recipe/read.h"
+#include "limbeck/zoo/zoo.h"
+
+namespace limbeck::recipe {
+
+using core::Json;
+
+namespace {
+
+/// Raised when a stage's meaning changes, so that results of older versions are not taken for its.
+constexpr int kStageVersion = 1;
+
+Json options_of(const Stage& stage) {
+  Stage copy = stage;
+  return effective_options([&](Fields& fields) { std::visit([&](auto& s) { describe(fields, s); }, copy); });
+}
+
+Json options_of(ModelOptions options) {
+  return effective_options([&](Fields& fields) { describe(fields, options); });
+}
+
+/// Files that a model is made of count with their content, not their name.
+std::string model_key(const ModelOptions& options, uint64_t seed) {
+  Json json = options_of(options);
+  json["seed"] = seed;
+  for (const std::string& file : {options.file, options.weights}) {
+    if (std::filesystem::is_regular_file(file)) json["content of " + file] = core::sha256_file(file);
+  }
+  return core::sha256_hex(json.dump());
+}
+
+std::vector<std::string> models_of(const Stage& stage, const StageContext& context) {
+  if (const auto* train = std::get_if<TrainStage>(&stage)) return {train->model};
+  if (const auto* distill = std::get_if<DistillStage>(&stage)) return {distill->student, distill->teacher};
+  const auto& models = std::get<EvaluateStage>(stage).models;
+  return models.empty() ? context.results() : models;
+}
+
+}  // namespace
+
+StageContext::StageContext(const Recipe& recipe, const RunControl& control, const Workspace& workspace,
+                           const DataSource& data)
+    : recipe_(recipe), control_(control), workspace_(workspace), data_(data) {
+  for (const auto& [name, options] : recipe.models) {
+    sources_[name] = {.key = model_key(options, recipe.seed), .base = name};
+  }
+  DataOptions options = data.options();
+  Json json = effective_options([&](Fields& fields) { describe(fields, options); });
+  json["seed"] = recipe.seed;
+  data_key_ = core::sha256_hex(json.dump());
+}
+
+const std::string& StageContext::key_of(const std::string& name) const { return sources_.at(name).key; }
+
+Model StageContext::load(const std::string& name) const {
+  if (sources_.at(name).is_result) return limbeck::load(workspace_.model_file(name).string());
+  return load_untrained(name);
+}
+
+Model StageContext::load_untrained(const std::string& name) const {
+  const std::string& base = sources_.at(name).base;
+  const auto found = std::find_if(recipe_.models.begin(), recipe_.models.end(),
+                                  [&](const auto& model) { return model.first == base; });
+  LIMBECK_ASSERT(found != recipe_.models.end(), "[run] no source for model '{}'", name);
+  return make_model(found->second, recipe_.seed);
+}
+
+void StageContext::add_result(const std::string& name, const std::string& key, const std::string& made_from) {
+  sources_[name] = {.key = key, .base = sources_.at(made_from).base, .is_result = true};
+  results_.push_back(name);
+}
+
+void StageContext::note(const std::string& line) const {
+  if (control_.events.on_note) control_.events.on_note(title, line);
+}
+
+std::string stage_key(const StageContext& context, const Stage& stage) {
+  Json json = Json::object({{"version", kStageVersion},
+                            {"kind", stage_kind(stage)},
+                            {"options", options_of(stage)},
+                            {"data", context.data_key()}});
+  Json::Array models;
+  for (const std::string& name : models_of(stage, context)) models.push_back(context.key_of(name));
+  json["models"] = Json(std::move(models));
+  return core::sha256_hex(json.dump());
+}
+
+Model make_model(const ModelOptions& options, uint64_t seed) {
+  Model model = options.file.empty() ? Model(zoo::make(options.zoo, zoo::parse_options(options.options, seed)))
+                                     : limbeck::load(options.file, {.seed = seed});
+  if (!options.weights.empty()) load_weights(model, options.weights);
+  return model;
+}
+
+train::RunControl training_control(const StageContext& context, const std::filesystem::path& folder,
+                                   const std::string& key) {
+  const RunControl& control = context.control();
+  train::RunControl training{.checkpoint_directory = folder / "checkpoint",
+                             .checkpoint_seconds = control.checkpoint_seconds,
+                             .checkpoint_steps = control.checkpoint_steps,
+                             .run_hash = key,
+                             .stop = control.stop};
+  if (control.events.on_training) {
+    training.on_progress = [&context](const train::ProgressEvent& event) {
+      context.control().events.on_training(context.title, event);
+    };
+  }
+  return training;
+}
+
+Json describe_model(const Model& model, const StageContext& context) {
+  const at::NoGradGuard no_grad;
+  const measure::Profile profile = measure::profile(model);
+  Model probe(model.graph());
+  probe.eval();
+  const at::Tensor images = context.data().test_images(2, MemoryLayout::contiguous);
+  const at::Tensor logits = probe.forward(images, {.state_updates = StateUpdates::discard}).logits();
+  return Json::object({{"parameters", profile.parameters},
+                       {"macs", profile.macs},
+                       {"input", Json::array(images.sizes().slice(1))},
+                       {"logits", Json::array(logits.sizes().slice(1))}});
+}
+
+Json to_json(const train::TrainSummary& summary) {
+  Json::Array epochs;
+  for (const train::EpochSummary& epoch : summary.progress.epochs) {
+    epochs.push_back(Json::object({{"epoch", epoch.epoch + 1},
+                                   {"loss", epoch.loss},
+                                   {"train_accuracy", epoch.train_accuracy},
+                                   {"seconds", epoch.seconds}}));
+  }
+  return Json::object({{"steps", summary.progress.step}, {"epochs", std::move(epochs)}});
+}
+
+void prepare_for_training(Model& model, const StageContext& context, MemoryLayout layout) {
+  model.to(layout == MemoryLayout::channels_last ? at::MemoryFormat::ChannelsLast : at::MemoryFormat::Contiguous);
+  graph::Graph graph = model.graph();
+  graph.metadata["preprocessing"] = context.data().preprocessing_json();
+  graph.metadata["labels"] = context.data().labels_json();
+  model.set_graph(std::move(graph));
+}
+
+}  // namespace limbeck::recipe

@@ -1,0 +1,88 @@
+// Internal to limbeck/recipe: what a stage's code gets and gives. One stage, one file.
+#pragma once
+
+#include <map>
+#include <optional>
+#include <string>
+
+#include "limbeck/core/json.h"
+#include "limbeck/model/model.h"
+#include "limbeck/recipe/data_source.h"
+#include "limbeck/recipe/run.h"
+#include "limbeck/recipe/workspace.h"
+
+namespace limbeck::recipe {
+
+/// Where a model of the recipe comes from, with the hash of all that made it.
+struct Source {
+  std::string key;         // hash of the options, or of the stage that made it
+  std::string base;        // the name in `models` that it began as
+  bool is_result = false;  // a stage's: its file stands in the workspace
+};
+
+/// What stages share during one run.
+class StageContext {
+ public:
+  StageContext(const Recipe& recipe, const RunControl& control, const Workspace& workspace, const DataSource& data);
+
+  const Recipe& recipe() const { return recipe_; }
+  const RunControl& control() const { return control_; }
+  const Workspace& workspace() const { return workspace_; }
+  const DataSource& data() const { return data_; }
+
+  /// The hash of the model that `name` stands for now.
+  const std::string& key_of(const std::string& name) const;
+  /// Hash of the data options and seed.
+  const std::string& data_key() const { return data_key_; }
+  /// A model of its own: a stage's result from its file, else built or loaded as `models` says.
+  Model load(const std::string& name) const;
+  /// What `name` began as: the same architecture with the weights of `models`.
+  Model load_untrained(const std::string& name) const;
+  /// From now on `name` is the result of the stage under `key`, which trained `made_from`.
+  void add_result(const std::string& name, const std::string& key, const std::string& made_from);
+  /// Results so far, in order.
+  const std::vector<std::string>& results() const { return results_; }
+
+  StageTitle title;  // of the stage that runs now
+  void note(const std::string& line) const;
+
+ private:
+  const Recipe& recipe_;
+  const RunControl& control_;
+  const Workspace& workspace_;
+  const DataSource& data_;
+  std::string data_key_;
+  std::map<std::string, Source> sources_;
+  std::vector<std::string> results_;
+};
+
+/// Hash of what a stage depends on: its effective options, the data and the models that it takes.
+std::string stage_key(const StageContext& context, const Stage& stage);
+
+/// Builds or loads a model as `models` says; seed for fresh weights.
+Model make_model(const ModelOptions& options, uint64_t seed);
+
+/// The stages. Each returns what it did for the report, or nothing when it was stopped (after saving).
+std::optional<core::Json> run_stage(const TrainStage& stage, StageContext& context, const std::string& key);
+std::optional<core::Json> run_stage(const DistillStage& stage, StageContext& context, const std::string& key);
+std::optional<core::Json> run_stage(const EvaluateStage& stage, StageContext& context, const std::string& key);
+
+/// What the stages would do, for a dry run: shapes, costs, adapters, steps.
+core::Json plan_stage(const TrainStage& stage, const StageContext& context);
+core::Json plan_stage(const DistillStage& stage, const StageContext& context);
+core::Json plan_stage(const EvaluateStage& stage, const StageContext& context);
+
+/// Parameters, multiply-adds, and shapes of input and logits of a model on the recipe's data.
+core::Json describe_model(const Model& model, const StageContext& context);
+
+/// Control of one training run: checkpoints in the stage's folder, progress to the run's events.
+train::RunControl training_control(const StageContext& context, const std::filesystem::path& folder,
+                                   const std::string& key);
+
+/// Epochs and time of a training run as JSON.
+core::Json to_json(const train::TrainSummary& summary);
+
+/// Puts weights of convolutions into the layout and the data's preprocessing and labels into the model's metadata.
+void prepare_for_training(Model& model, const StageContext& context, MemoryLayout layout);
+
+}  // namespace limbeck::recipe

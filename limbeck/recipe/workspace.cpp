@@ -1,0 +1,66 @@
+#include "limbeck/recipe/workspace.h"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <sys/file.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+
+#include "limbeck/core/error.h"
+#include "limbeck/core/file.h"
+#include "limbeck/core/log.h"
+
+namespace limbeck::recipe {
+
+namespace fs = std::filesystem;
+
+namespace {
+
+constexpr const char* kResultFile = "result.json";
+constexpr const char* kKeyFile = "key";
+
+}  // namespace
+
+Workspace::Workspace(fs::path root) : root_(std::move(root)) {
+  core::create_directories(root_);
+  const fs::path lock = root_ / ".lock";
+  lock_descriptor_ = ::open(lock.c_str(), O_CREAT | O_RDWR | O_CLOEXEC, 0666);
+  if (lock_descriptor_ < 0) fail<IoError>("[run] cannot open {}: {}", lock.string(), std::strerror(errno));
+  if (::flock(lock_descriptor_, LOCK_EX | LOCK_NB) != 0) {
+    ::close(lock_descriptor_);
+    fail<InvalidArgument>(
+        "[run] another process works in {}. Wait for it or name another folder with --set output=DIR.", root_.string());
+  }
+}
+
+Workspace::~Workspace() { ::close(lock_descriptor_); }
+
+std::optional<core::Json> Workspace::find_result(const std::string& stage, const std::string& key) const {
+  const fs::path file = stage_folder(stage) / kResultFile;
+  if (!fs::exists(file)) return std::nullopt;
+  try {
+    core::Json result = core::parse_json(core::read_file(file), file.string());
+    if (core::JsonView(result, "result")["key"].as_string() == key) return result;
+  } catch (const IoError& error) {
+    core::log_warning("[run] {}: the stage is done again", error.what());
+  }
+  return std::nullopt;
+}
+
+void Workspace::put_result(const std::string& stage, const std::string& key, core::Json result) const {
+  result["key"] = key;
+  core::write_file(stage_folder(stage) / kResultFile, result.dump(2) + "\n");
+}
+
+fs::path Workspace::begin_stage(const std::string& stage, const std::string& key) const {
+  const fs::path folder = stage_folder(stage), key_file = folder / kKeyFile;
+  const bool continues = fs::exists(key_file) && core::read_file(key_file, 4096) == key;
+  if (!continues) fs::remove_all(folder);
+  core::create_directories(folder);
+  if (!continues) core::write_file(key_file, key);
+  return folder;
+}
+
+}  // namespace limbeck::recipe

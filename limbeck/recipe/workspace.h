@@ -1,0 +1,42 @@
+// The folder of a recipe's results. Each finished stage has a folder with the hash of all that it depends on, so that a
+// second run takes it from there; an unfinished one has its checkpoints.
+//
+//   OUTPUT/teacher/result.json   key, what was done and how it went
+//   OUTPUT/teacher/model.lmb     the result
+//   OUTPUT/teacher/checkpoint/   while it is being made
+//   OUTPUT/report.json, report.md
+#pragma once
+
+#include <filesystem>
+#include <optional>
+#include <string>
+
+#include "limbeck/core/json.h"
+
+namespace limbeck::recipe {
+
+class Workspace {
+ public:
+  /// Makes the folder and locks it. Throws InvalidArgument while another process works in it, IoError for the disk.
+  explicit Workspace(std::filesystem::path root);
+  ~Workspace();
+  Workspace(const Workspace&) = delete;
+  Workspace& operator=(const Workspace&) = delete;
+
+  const std::filesystem::path& root() const { return root_; }
+  std::filesystem::path stage_folder(const std::string& stage) const { return root_ / stage; }
+  std::filesystem::path model_file(const std::string& stage) const { return root_ / stage / "model.lmb"; }
+
+  /// The result of a finished stage if it was made under `key`; a damaged or missing one is nothing.
+  std::optional<core::Json> find_result(const std::string& stage, const std::string& key) const;
+  /// Marks the stage as finished: last of all, atomically.
+  void put_result(const std::string& stage, const std::string& key, core::Json result) const;
+  /// Prepares the folder for a stage under `key`: what belongs to another key goes.
+  std::filesystem::path begin_stage(const std::string& stage, const std::string& key) const;
+
+ private:
+  std::filesystem::path root_;
+  int lock_descriptor_ = -1;
+};
+
+}  // namespace limbeck::recipe

@@ -1,0 +1,231 @@
+#include "limbeck/recipe/yaml.h"
+
+#include <fmt/format.h>
+#include <yaml-cpp/eventhandler.h>
+#include <yaml-cpp/yaml.h>
+
+#include <algorithm>
+#include <charconv>
+#include <map>
+#include <sstream>
+
+#include "limbeck/core/error.h"
+
+namespace limbeck::recipe {
+
+namespace {
+
+/// Builds our tree from yaml-cpp's events, within the limits.
+class TreeBuilder : public YAML::EventHandler {
+ public:
+  explicit TreeBuilder(const std::string& source) : source_(source) {}
+
+  YamlNode take_root() { return std::move(root_); }
+
+  void OnDocumentStart(const YAML::Mark&) override {}
+  void OnDocumentEnd() override {}
+
+  void OnNull(const YAML::Mark& mark, YAML::anchor_t anchor) override {
+    put(make(mark, YamlNode::Kind::null), anchor, mark);
+  }
+
+  void OnScalar(const YAML::Mark& mark, const std::string& tag, YAML::anchor_t anchor,
+                const std::string& value) override {
+    YamlNode node = make(mark, YamlNode::Kind::scalar);
+    node.is_quoted = tag == "!";
+    const bool is_null = !node.is_quoted && (value.empty() || value == "~" || value == "null");
+    if (is_null) node.kind = YamlNode::Kind::null;
+    node.text = value;
+    put(std::move(node), anchor, mark);
+  }
+
+  void OnAlias(const YAML::Mark& mark, YAML::anchor_t anchor) override {
+    const auto found = anchors_.find(anchor);
+    if (found == anchors_.end()) fail_at(mark, "an alias stands before its anchor");
+    YamlNode copy = found->second;
+    count(copy, mark);
+    put(std::move(copy), YAML::NullAnchor, mark);
+  }
+
+  void OnSequenceStart(const YAML::Mark& mark, const std::string&, YAML::anchor_t anchor,
+                       YAML::EmitterStyle::value) override {
+    open(make(mark, YamlNode::Kind::sequence), anchor, mark);
+  }
+  void OnSequenceEnd() override { close(); }
+  void OnMapStart(const YAML::Mark& mark, const std::string&, YAML::anchor_t anchor,
+                  YAML::EmitterStyle::value) override {
+    open(make(mark, YamlNode::Kind::mapping), anchor, mark);
+  }
+  void OnMapEnd() override { close(); }
+
+ private:
+  struct OpenNode {
+    YamlNode node;
+    YAML::anchor_t anchor;
+    std::optional<YamlNode> key;  // of a mapping, while its value is awaited
+  };
+
+  [[noreturn]] void fail_at(const YAML::Mark& mark, std::string_view message) const {
+    fail<InvalidArgument>("{}:{}:{}: {}", source_, mark.line + 1, mark.column + 1, message);
+  }
+
+  YamlNode make(const YAML::Mark& mark, YamlNode::Kind kind) {
+    if (++values_ > kMaxYamlValues) fail_at(mark, fmt::format("more than {} values", kMaxYamlValues));
+    YamlNode node;
+    node.kind = kind;
+    node.line = mark.line + 1;
+    node.column = mark.column + 1;
+    return node;
+  }
+
+  void count(const YamlNode& node, const YAML::Mark& mark) {
+    if (++values_ > kMaxYamlValues)
+      fail_at(mark, fmt::format("more than {} values once aliases are followed", kMaxYamlValues));
+    for (const YamlNode& element : node.elements) count(element, mark);
+    for (const auto& member : node.members) count(member.second, mark);
+  }
+
+  void open(YamlNode node, YAML::anchor_t anchor, const YAML::Mark& mark) {
+    if (open_.size() >= static_cast<std::size_t>(kMaxYamlDepth))
+      fail_at(mark, fmt::format("nested deeper than {}", kMaxYamlDepth));
+    open_.push_back({.node = std::move(node), .anchor = anchor, .key = std::nullopt});
+  }
+
+  void close() {
+    OpenNode done = std::move(open_.back());
+    open_.pop_back();
+    const YAML::Mark mark = YAML::Mark::null_mark();
+    put(std::move(done.node), done.anchor, mark);
+  }
+
+  void put(YamlNode node, YAML::anchor_t anchor, const YAML::Mark& mark) {
+    if (anchor != YAML::NullAnchor) anchors_[anchor] = node;
+    if (open_.empty()) {
+      root_ = std::move(node);
+      return;
+    }
+    OpenNode& parent = open_.back();
+    if (parent.node.kind == YamlNode::Kind::sequence) {
+      parent.node.elements.push_back(std::move(node));
+    } else if (!parent.key) {
+      check_key(parent.node, node, mark);
+      parent.key = std::move(node);
+    } else {
+      parent.node.members.emplace_back(std::move(parent.key->text), std::move(node));
+      parent.key.reset();
+    }
+  }
+
+  void check_key(const YamlNode& mapping, const YamlNode& key, const YAML::Mark& mark) const {
+    if (key.kind != YamlNode::Kind::scalar) fail_at(mark, "a key must be plain text");
+    if (mapping.find(key.text) != nullptr) fail_at(mark, fmt::format("key '{}' stands here twice", key.text));
+  }
+
+  const std::string& source_;
+  YamlNode root_;
+  std::vector<OpenNode> open_;
+  std::map<YAML::anchor_t, YamlNode> anchors_;
+  std::size_t values_ = 0;
+};
+
+std::optional<std::size_t> parse_index(std::string_view text) {
+  std::size_t index = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), index);
+  if (error != std::errc() || end != text.data() + text.size()) return std::nullopt;
+  return index;
+}
+
+std::vector<std::string> split_path(std::string_view path) {
+  std::vector<std::string> parts;
+  std::size_t start = 0;
+  for (std::size_t dot = path.find('.'); dot != std::string_view::npos; dot = path.find('.', start)) {
+    parts.emplace_back(path.substr(start, dot - start));
+    start = dot + 1;
+  }
+  parts.emplace_back(path.substr(start));
+  return parts;
+}
+
+const YamlNode* member_text(const YamlNode& mapping, std::string_view key) {
+  const YamlNode* member = mapping.find(key);
+  return member != nullptr && member->kind == YamlNode::Kind::scalar ? member : nullptr;
+}
+
+/// The name that a stage's result goes by, as options.cpp's stage_name gives it; a stage is `{train: {...}}`.
+std::string result_name(const YamlNode& stage) {
+  if (stage.kind != YamlNode::Kind::mapping || stage.members.size() != 1) return {};
+  for (const char* key : {"name", "model", "student"}) {
+    if (const YamlNode* text = member_text(stage.members.front().second, key)) return text->text;
+  }
+  return stage.members.front().first;
+}
+
+/// The element of a sequence that a step of a path names: by index, else by a stage's result name.
+YamlNode& element_at(YamlNode& sequence, const std::string& step, std::string_view path) {
+  const std::optional<std::size_t> index = parse_index(step);
+  if (index && *index < sequence.elements.size()) return sequence.elements[*index];
+  std::vector<std::string> names;
+  for (YamlNode& element : sequence.elements) {
+    names.push_back(result_name(element));
+    if (!index && names.back() == step) return element.members.front().second;
+  }
+  fail<InvalidArgument>("[--set] '{}': there is no element '{}' among {}. Nearest: {}", path, step, names.size(),
+                        nearest_names(step, names));
+}
+
+YamlNode& step_into(YamlNode& node, const std::string& step, std::string_view path) {
+  if (node.kind == YamlNode::Kind::sequence) return element_at(node, step, path);
+  if (node.kind == YamlNode::Kind::null) node.kind = YamlNode::Kind::mapping;
+  LIMBECK_CHECK(node.kind == YamlNode::Kind::mapping, "[--set] '{}': '{}' stands below a plain value", path, step);
+  for (auto& [key, value] : node.members) {
+    if (key == step) return value;
+  }
+  return node.members.emplace_back(step, YamlNode{}).second;
+}
+
+}  // namespace
+
+const YamlNode* YamlNode::find(std::string_view key) const {
+  const auto found =
+      std::find_if(members.begin(), members.end(), [key](const auto& member) { return member.first == key; });
+  return found == members.end() ? nullptr : &found->second;
+}
+
+std::string YamlDocument::place(const YamlNode& node) const {
+  return node.line == 0 ? "--set" : fmt::format("{}:{}:{}", source, node.line, node.column);
+}
+
+YamlDocument parse_yaml(std::string_view text, std::string source) {
+  LIMBECK_CHECK(text.size() <= kMaxYamlBytes, "{}: larger than {} bytes", source, kMaxYamlBytes);
+  YamlDocument document{.source = std::move(source), .root = {}};
+  std::istringstream stream{std::string(text)};
+  TreeBuilder builder(document.source);
+  try {
+    YAML::Parser parser(stream);
+    LIMBECK_CHECK(parser.HandleNextDocument(builder), "{}: the file is empty", document.source);
+    document.root = builder.take_root();
+    TreeBuilder rest(document.source);
+    LIMBECK_CHECK(!parser.HandleNextDocument(rest), "{}: holds more than one document", document.source);
+  } catch (const YAML::Exception& error) {
+    fail<InvalidArgument>("{}:{}:{}: {}", document.source, error.mark.line + 1, error.mark.column + 1, error.msg);
+  }
+  return document;
+}
+
+void set_yaml(YamlDocument& document, std::string_view path, std::string_view value) {
+  YamlNode* node = &document.root;
+  for (const std::string& step : split_path(path)) {
+    LIMBECK_CHECK(!step.empty(), "[--set] '{}' is not a path of keys joined by dots", path);
+    node = &step_into(*node, step, path);
+  }
+  YamlDocument parsed = parse_yaml(value, "--set " + std::string(path));
+  const auto forget_places = [](auto&& self, YamlNode& target) -> void {
+    target.line = target.column = 0;
+    for (YamlNode& element : target.elements) self(self, element);
+    for (auto& member : target.members) self(self, member.second);
+  };
+  forget_places(forget_places, parsed.root);
+  *node = std::move(parsed.root);
+}
+
+}  // namespace limbeck::recipe

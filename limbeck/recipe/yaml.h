@@ -1,0 +1,46 @@
+// YAML with places: a tree that knows file, line and column of every value, so that errors can name them. The text is
+// untrusted: size, depth, number of values and aliases are limited.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+namespace limbeck::recipe {
+
+inline constexpr std::size_t kMaxYamlBytes = std::size_t{4} << 20;
+inline constexpr std::size_t kMaxYamlValues = 100'000;  // after aliases are followed
+inline constexpr int kMaxYamlDepth = 64;
+
+struct YamlNode {
+  enum class Kind { null, scalar, sequence, mapping };
+  Kind kind = Kind::null;
+  std::string text;                                       // scalar
+  bool is_quoted = false;                                 // scalar: quoted text is never a number or a bool
+  std::vector<YamlNode> elements;                         // sequence
+  std::vector<std::pair<std::string, YamlNode>> members;  // mapping, in order
+  int line = 0, column = 0;                               // from 1; 0: from a --set override
+
+  const YamlNode* find(std::string_view key) const;
+};
+
+struct YamlDocument {
+  std::string source;  // file name, for messages
+  YamlNode root;
+
+  /// "recipes/a.yaml:12:5" or "--set" for an override.
+  std::string place(const YamlNode& node) const;
+};
+
+/// Throws InvalidArgument "FILE:LINE:COLUMN: ..." for what is not YAML, duplicate keys, several documents, or limits.
+YamlDocument parse_yaml(std::string_view text, std::string source);
+
+/// Puts `value` (YAML text) at `path`: keys and indices joined by dots ("stages.0.train.epochs"); a stage is also found
+/// by its result's name ("stages.teacher.train.epochs" or "stages.teacher.epochs"). New keys may be added to mappings.
+/// Throws InvalidArgument when a step of the path does not exist, naming the nearest.
+void set_yaml(YamlDocument& document, std::string_view path, std::string_view value);
+
+}  // namespace limbeck::recipe
