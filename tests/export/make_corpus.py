@@ -53,6 +53,18 @@ def export_after_use(module, args, kwargs):
     return export_pair._export_with_free_batch(module, args, kwargs, "eval")
 
 
+def decomposed(entry, programs) -> dict:
+    """Both modes through run_decompositions(), which fails by itself on some models; their tag is checked here."""
+    sources = {"eval_decomposed": programs["eval"], "train_decomposed": programs["train_norandom"]}
+    if "undecomposable" not in entry.tags:
+        return {name: program.run_decompositions() for name, program in sources.items()}
+    try:
+        sources["eval_decomposed"].run_decompositions()
+    except ValueError:
+        return {}
+    raise RuntimeError(f"{entry.name} can be decomposed: remove its tag")
+
+
 def write_exports(module, entry, folder) -> dict:
     """Writes every archive of one model; returns name -> description. The module's weights are shared by all."""
     args, kwargs = entry.inputs(reference.EXPORT_BATCH)
@@ -67,8 +79,7 @@ def write_exports(module, entry, folder) -> dict:
     if rates:
         programs["train_norandom"] = export_pair.export_pair(module, args, None, kwargs)["train"]
         models.restore_randomness(module, rates)
-    programs["eval_decomposed"] = programs["eval"].run_decompositions()
-    programs["train_decomposed"] = programs["train_norandom"].run_decompositions()
+    programs |= decomposed(entry, programs)
     files = {"pair.pt2": {"models": ["eval", "train"], "dynamic_batch": reference.has_free_batch(pair["eval"])}}
     for name, program in programs.items():
         if name == "train_norandom" and not rates:

@@ -246,8 +246,11 @@ _transformers("bert_eager_attention", "BertForSequenceClassification", "BertConf
               max_position_embeddings=32, num_labels=CLASSES, attn_implementation="eager", **_SMALL)
 _transformers("distilbert", "DistilBertForSequenceClassification", "DistilBertConfig", tokens(16, 128), vocab_size=128,
               max_position_embeddings=32, dim=48, hidden_dim=96, n_layers=2, n_heads=4, num_labels=CLASSES)
-_transformers("gpt2_tiny", "GPT2LMHeadModel", "GPT2Config", tokens(16, 128, use_cache=False), vocab_size=128,
-              n_positions=32, n_embd=48, n_layer=2, n_head=4, bos_token_id=0, eos_token_id=0, tags=("tied",), use_cache=False)
+_GPT2 = dict(vocab_size=128, n_positions=32, n_embd=48, n_layer=2, n_head=4, bos_token_id=0, eos_token_id=0)
+_transformers("gpt2_tiny", "GPT2LMHeadModel", "GPT2Config", tokens(16, 128, use_cache=False), use_cache=False,
+              tags=("tied", "undecomposable"), **_GPT2)
+_transformers("gpt2_eager_attention", "GPT2LMHeadModel", "GPT2Config", tokens(16, 128, use_cache=False),
+              use_cache=False, attn_implementation="eager", tags=("tied",), **_GPT2)
 _transformers("mobilebert", "MobileBertForSequenceClassification", "MobileBertConfig", tokens(16, 128), vocab_size=128,
               hidden_size=48, intermediate_size=48, embedding_size=24, num_hidden_layers=2, num_attention_heads=4,
               intra_bottleneck_size=24, max_position_embeddings=32, num_labels=CLASSES, hidden_dropout_prob=0.1)

@@ -17,7 +17,7 @@ EVAL_BATCHES = (1, 3, 7, 33)
 LEARNING_RATE, MOMENTUM = 0.01, 0.9
 RANDOM_SEED = 20
 SETTINGS = {"threads": 2, "deterministic_algorithms": True, "fill_uninitialized_memory": False, "mkldnn": True,
-            "memory_format": "contiguous", "dtype": "float32", "random_seed": RANDOM_SEED}
+            "mha_fastpath": False, "memory_format": "contiguous", "dtype": "float32", "random_seed": RANDOM_SEED}
 
 
 @contextlib.contextmanager
@@ -26,10 +26,12 @@ def run_settings():
     torch.set_num_threads(SETTINGS["threads"])
     torch.use_deterministic_algorithms(True, warn_only=True)
     torch.utils.deterministic.fill_uninitialized_memory = False
+    torch.backends.mha.set_fastpath_enabled(False)  # nn.MultiheadAttention's fused inference is in no export
     try:
         yield
     finally:
         torch.use_deterministic_algorithms(False)
+        torch.backends.mha.set_fastpath_enabled(True)
         torch.set_num_threads(threads)
 
 
