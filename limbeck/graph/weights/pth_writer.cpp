@@ -41,15 +41,32 @@ void check_writable(const NamedTensor& entry, std::unordered_set<std::string_vie
 
 using UseCounts = std::unordered_map<const c10::StorageImpl*, int>;
 
-/// What is written for a tensor: itself, or a copy where its device, its lazy bits or unused storage ask for one.
-at::Tensor as_written(const at::Tensor& tensor, const UseCounts& uses) {
-  at::Tensor out = tensor.detach();
-  if (!out.is_cpu()) out = out.cpu();
-  if (out.is_conj()) out = out.resolve_conj();
-  if (out.is_neg()) out = out.resolve_neg();
-  const bool is_shared = uses.at(tensor.storage().unsafeGetStorageImpl()) > 1;
-  const bool is_whole = out.storage().nbytes() == static_cast<std::size_t>(out.numel()) * out.element_size();
-  return is_shared || is_whole ? out : out.contiguous().clone();
+const c10::StorageImpl* storage_of(const at::Tensor& tensor) { return tensor.storage().unsafeGetStorageImpl(); }
+
+/// A storage's bytes on the CPU, copied at most once however many tensors look at it.
+class CpuStorages {
+ public:
+  at::Storage of(const at::Tensor& tensor) {
+    if (tensor.is_cpu()) return tensor.storage();
+    const auto [place, fresh] = moved_.try_emplace(storage_of(tensor));
+    if (fresh) place->second = at::empty({0}, tensor.options().dtype(at::kByte)).set_(tensor.storage()).cpu().storage();
+    return place->second;
+  }
+
+ private:
+  std::unordered_map<const c10::StorageImpl*, at::Storage> moved_;
+};
+
+/// What is written for a tensor: a view of its whole storage if that is shared or all used, else a copy of what it
+/// uses.
+at::Tensor as_written(const at::Tensor& tensor, const UseCounts& uses, CpuStorages& storages) {
+  if (tensor.is_conj() || tensor.is_neg()) return tensor.detach().cpu().resolve_conj().resolve_neg().clone();
+  const bool is_shared = uses.at(storage_of(tensor)) > 1;
+  const bool is_whole = tensor.storage().nbytes() == static_cast<std::size_t>(tensor.numel()) * tensor.element_size();
+  if (!is_shared && !is_whole) return tensor.detach().cpu().contiguous().clone();
+  if (tensor.is_cpu()) return tensor.detach();
+  return at::empty({0}, tensor.scalar_type())
+      .set_(storages.of(tensor), tensor.storage_offset(), tensor.sizes(), tensor.strides());
 }
 
 Plan plan_storages(std::span<const NamedTensor> tensors) {
@@ -57,23 +74,19 @@ Plan plan_storages(std::span<const NamedTensor> tensors) {
   UseCounts uses;
   for (const NamedTensor& entry : tensors) {
     check_writable(entry, names);
-    ++uses[entry.tensor.storage().unsafeGetStorageImpl()];
+    ++uses[storage_of(entry.tensor)];
   }
   Plan plan;
+  CpuStorages moved;
   std::unordered_map<const c10::StorageImpl*, std::size_t> places;
   for (const NamedTensor& entry : tensors) {
-    at::Tensor tensor = as_written(entry.tensor, uses);
-    // Tied tensors of another device were copied one by one: they meet again under their own storage.
-    const bool moved = !entry.tensor.is_cpu();
-    const auto* identity = moved ? nullptr : tensor.storage().unsafeGetStorageImpl();
-    const auto [place, fresh] =
-        identity == nullptr ? std::pair(places.end(), true) : places.emplace(identity, plan.storages.size());
-    const std::size_t index = fresh ? plan.storages.size() : place->second;
+    at::Tensor tensor = as_written(entry.tensor, uses, moved);
+    const auto [place, fresh] = places.emplace(storage_of(tensor), plan.storages.size());
     if (fresh) plan.storages.push_back({tensor, tensor.scalar_type()});
-    if (plan.storages[index].dtype != tensor.scalar_type()) {
+    if (plan.storages[place->second].dtype != tensor.scalar_type()) {
       fail<Unsupported>("[pth] tensor '{}' shares its storage with one of another element type. Clone it", entry.name);
     }
-    plan.storage_of.push_back(index);
+    plan.storage_of.push_back(place->second);
     plan.tensors.push_back(std::move(tensor));
   }
   return plan;

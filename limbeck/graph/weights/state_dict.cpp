@@ -115,8 +115,23 @@ Found find_dict(const PickleArchive& archive, const std::string& key) {
   return found;
 }
 
+/// torch.optim.swa_utils.AveragedModel puts a counter of its own beside the model that it wraps as `module.`.
+void drop_average_counter(StateDict& state) {
+  constexpr std::string_view kCounter = "n_averaged";
+  const auto counter = std::find_if(state.tensors.begin(), state.tensors.end(),
+                                    [&](const NamedTensor& entry) { return entry.name == kCounter; });
+  const bool wraps = counter != state.tensors.end() && state.tensors.size() > 1 &&
+                     std::all_of(state.tensors.begin(), state.tensors.end(), [&](const NamedTensor& entry) {
+                       return entry.name == kCounter || entry.name.starts_with("module.");
+                     });
+  if (!wraps) return;
+  state.skipped.emplace_back(kCounter);
+  state.tensors.erase(counter);
+}
+
 /// Strips what all names begin with, again and again: `_orig_mod.module.` is two wrappers.
 void strip_prefixes(StateDict& state) {
+  drop_average_counter(state);
   for (bool again = !state.tensors.empty(); again;) {
     again = false;
     for (const std::string_view prefix : kWrapperPrefixes) {

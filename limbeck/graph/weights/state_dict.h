@@ -29,7 +29,8 @@ struct LoadOptions {
   /// Where in the file the state dict stands, parts joined by dots ("ema.state_dict"); empty: looked for at the top,
   /// then under model_state_dict, state_dict, model, net, network, module, weights, params, in that order.
   std::string key = {};
-  /// Strip the prefixes that wrappers put before every name: `module.` (DataParallel), `_orig_mod.` (torch.compile).
+  /// Strip the prefixes that wrappers put before every name: `module.` (DataParallel, and AveragedModel, whose own
+  /// `n_averaged` is skipped), `_orig_mod.` (torch.compile).
   bool strip_prefixes = true;
 };
 

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <map>
 #include <string>
+#include <tuple>
 #include <utility>
 
 #include "limbeck/core/error.h"
@@ -34,18 +35,27 @@ constexpr std::pair<DType, at::ScalarType> kTypes[] = {
     {DType::c64, at::kComplexFloat},
 };
 
-/// Half-open range of memory that a dense tensor touches.
+/// Half-open range of memory that a tensor touches, on its device.
 struct Range {
+  at::Device device;
   const std::byte* begin;
   const std::byte* end;
+
+  bool starts_before(const Range& other) const {
+    const auto key = [](const Range& range) {
+      return std::tuple(static_cast<int>(range.device.type()), range.device.index(), range.begin);
+    };
+    return key(*this) < key(other);
+  }
+  bool is_beyond(const Range& other) const { return device != other.device || begin >= other.end; }
 };
 
 Range memory_of(const at::Tensor& tensor) {
   const auto* begin = static_cast<const std::byte*>(tensor.const_data_ptr());
-  if (tensor.numel() == 0) return {begin, begin};
+  if (tensor.numel() == 0) return {tensor.device(), begin, begin};
   std::int64_t last = 0;
   for (std::int64_t i = 0; i < tensor.dim(); ++i) last += (tensor.size(i) - 1) * tensor.stride(i);
-  return {begin, begin + (last + 1) * static_cast<std::int64_t>(tensor.element_size())};
+  return {tensor.device(), begin, begin + (last + 1) * static_cast<std::int64_t>(tensor.element_size())};
 }
 
 bool is_same_view(const at::Tensor& a, const at::Tensor& b) {
@@ -61,16 +71,15 @@ std::vector<std::size_t> owners_of(std::span<const NamedTensor> tensors) {
   for (std::size_t i = 0; i < tensors.size(); ++i) {
     owner[i] = i;
     const at::Tensor& tensor = tensors[i].tensor;
-    if (tensor.numel() > 0 && tensor.is_cpu()) ranges.emplace_back(memory_of(tensor), i);
+    if (tensor.numel() > 0) ranges.emplace_back(memory_of(tensor), i);
   }
-  std::sort(ranges.begin(), ranges.end(), [](const auto& a, const auto& b) {
-    return a.first.begin != b.first.begin ? a.first.begin < b.first.begin : a.second < b.second;
-  });
+  std::stable_sort(ranges.begin(), ranges.end(),
+                   [](const auto& a, const auto& b) { return a.first.starts_before(b.first); });
   // The range that reaches farthest so far is the one that a later range could overlap.
   for (std::size_t i = 1, farthest = 0; i < ranges.size(); ++i) {
     const auto& [range, index] = ranges[i];
     const std::size_t other = ranges[farthest].second;
-    if (range.begin >= ranges[farthest].first.end) {
+    if (range.is_beyond(ranges[farthest].first)) {
       farthest = i;
     } else if (is_same_view(tensors[index].tensor, tensors[other].tensor)) {
       owner[index] = owner[other];

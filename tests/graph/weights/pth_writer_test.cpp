@@ -3,6 +3,9 @@
 #include <ATen/ATen.h>
 #include <gtest/gtest.h>
 
+#include <sys/resource.h>
+
+#include <csignal>
 #include <cstdlib>
 #include <filesystem>
 
@@ -110,10 +113,34 @@ TEST_F(PthWriter, RefusesWhatPythonCouldNotRead) {
   EXPECT_FALSE(std::filesystem::exists(out));
 }
 
+/// Files of this process end at so many bytes, as on a full disk, while this lives.
+class FileSizeLimit {
+ public:
+  explicit FileSizeLimit(rlim_t bytes) : handler_(std::signal(SIGXFSZ, SIG_IGN)) {
+    getrlimit(RLIMIT_FSIZE, &before_);
+    const rlimit limit{bytes, before_.rlim_max};
+    setrlimit(RLIMIT_FSIZE, &limit);
+  }
+  ~FileSizeLimit() {
+    setrlimit(RLIMIT_FSIZE, &before_);
+    std::signal(SIGXFSZ, handler_);
+  }
+
+ private:
+  rlimit before_{};
+  void (*handler_)(int);
+};
+
+/// The first limit fails before anything is written, the others inside libtorch's zip writer.
 TEST_F(PthWriter, AFullDiskIsAnErrorAndLeavesNothing) {
-  EXPECT_THROW(write_pth("/dev/full/weights.pth", net()), IoError);
+  for (const rlim_t bytes : {100, 2000, 3000}) {
+    const FileSizeLimit limit(bytes);
+    EXPECT_THROW(write_pth(path("net.pth"), net()), IoError) << bytes;
+  }
   EXPECT_THROW(write_pth(path("missing/weights.pth"), net()), IoError);
-  EXPECT_FALSE(std::filesystem::exists(folder() / "missing"));
+  EXPECT_TRUE(std::filesystem::is_empty(folder()));
+  write_pth(path("net.pth"), net());
+  EXPECT_GT(core::file_size(path("net.pth")), 3000u);
 }
 
 }  // namespace

@@ -63,6 +63,7 @@ TEST(StateDict, LoadsEveryFileOfOneModel) {
       {"checkpoint_legacy.pth", "model_state_dict", ""},
       {"data_parallel.pth", "", "module."},
       {"compiled.pth", "state_dict", "_orig_mod.module."},
+      {"averaged.pth", "", "module."},
   };
   for (const Case& c : cases) {
     const StateDict state = load_state_dict(golden(c.file));

@@ -199,6 +199,7 @@ def main():
     save("module", Net())
     save("module_nested", {"epoch": 1, "model": Net()}, both=False)
     save("data_parallel", nn.DataParallel(Net()).state_dict(), both=False)
+    save("averaged", torch.optim.swa_utils.AveragedModel(Net(), use_buffers=True).state_dict(), both=False)
     wrapped = {f"_orig_mod.module.{name}": tensor for name, tensor in Net().state_dict().items()}
     save("compiled", {"state_dict": wrapped}, both=False)
     save("no_weights", {"epoch": 1, "history": [0.5, 0.25]}, both=False)
