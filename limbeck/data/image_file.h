@@ -1,0 +1,35 @@
+// PNG and JPEG files as images, for inference on files and folders. A file is untrusted: its size and its dimensions
+// are checked before anything is decoded. Pixels are those that Pillow gives: no gamma, no orientation tag applied.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <cstdint>
+#include <span>
+#include <string>
+
+namespace limbeck::data {
+
+/// What the readers accept.
+struct ImageLimits {
+  std::uint64_t max_file_bytes = std::uint64_t{256} << 20;
+  std::int64_t max_pixels = 64'000'000;  ///< height times width
+};
+
+enum class Channels { gray = 1, rgb = 3 };
+
+/// Decodes a PNG or JPEG file; `name` is what messages call it. Returns uint8 [C, H, W] with C as asked for: colours
+/// become gray by ITU-R 601, gray is repeated, transparency is dropped, 16 bits are cut to 8.
+/// Throws IoError, naming the file, if it is neither PNG nor JPEG, damaged, truncated or beyond a limit, and
+/// Unsupported for a JPEG in CMYK. Allocates at most about 10 bytes a pixel of limits.max_pixels.
+at::Tensor decode_image(std::span<const std::uint8_t> file, const std::string& name, Channels channels,
+                        const ImageLimits& limits = {});
+
+/// Reads the file at `path`; errors as decode_image, and IoError if it cannot be read.
+at::Tensor read_image(const std::string& path, Channels channels, const ImageLimits& limits = {});
+
+/// Resizes uint8 [C, H, W] to [C, height, width], bilinear with antialiasing, rounded to bytes (torchvision's resize).
+/// Throws InvalidArgument unless the image is of that form, none of its sides is 0, and both sides are at least 1.
+at::Tensor resize(const at::Tensor& image, std::int64_t height, std::int64_t width);
+
+}  // namespace limbeck::data
