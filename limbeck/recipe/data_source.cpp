@@ -6,6 +6,7 @@
 #include "limbeck/core/error.h"
 #include "limbeck/core/json.h"
 #include "limbeck/data/open_dataset.h"
+#include "limbeck/data/preprocessing.h"
 
 namespace limbeck::recipe {
 
@@ -67,14 +68,7 @@ at::Tensor DataSource::test_images(int64_t count, MemoryLayout layout) const {
 }
 
 std::string DataSource::preprocessing_json() const {
-  const auto& normalize = std::get<data::Normalize>(test_transforms_.back());
-  const data::ImageShape shape = test_->shape();
-  return core::Json::object({{"channels", shape.channels},
-                             {"height", shape.height},
-                             {"width", shape.width},
-                             {"mean", core::Json::array(normalize.mean)},
-                             {"stddev", core::Json::array(normalize.stddev)}})
-      .dump();
+  return data::to_json({.shape = test_->shape(), .normalize = std::get<data::Normalize>(test_transforms_.back())});
 }
 
 std::string DataSource::labels_json() const { return core::Json::array(test_->class_names()).dump(); }

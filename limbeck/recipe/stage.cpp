@@ -2,12 +2,13 @@
 
 #include <ATen/core/Tensor.h>
 #include <ATen/core/grad_mode.h>
-#include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 
 #include "limbeck/core/error.h"
 #include "limbeck/core/hash.h"
+#include "limbeck/data/preprocessing.h"
 #include "limbeck/load/load.h"
 #include "limbeck/measure/profile.h"
 #include "limbeck/recipe/read.h"
@@ -46,6 +47,20 @@ std::vector<std::string> models_of(const Stage& stage, const StageContext& conte
   if (const auto* distill = std::get_if<DistillStage>(&stage)) return {distill->student, distill->teacher};
   const auto& models = std::get<EvaluateStage>(stage).models;
   return models.empty() ? context.results() : models;
+}
+
+/// Throws InvalidArgument unless the model takes the data's images and gives one logit a class.
+void check_fits_data(const Model& model, const StageContext& context, MemoryLayout layout) {
+  const at::NoGradGuard no_grad;
+  Model probe(model.graph());  // in eval mode, on the same tensors
+  const at::Tensor images = context.data().test_images(1, layout);
+  const at::Tensor logits = probe.forward(images, {.state_updates = StateUpdates::discard}).logits();
+  const data::Dataset& dataset = *context.data().test_set();
+  LIMBECK_CHECK(logits.dim() == 2 && logits.size(1) == dataset.num_classes(),
+                "[{}] the model gives [{}] for one image and {} has {} classes. Build it with classes={}, replace its "
+                "head, or name another dataset.",
+                context.title.kind, fmt::join(logits.sizes(), ", "), dataset.name(), dataset.num_classes(),
+                dataset.num_classes());
 }
 
 }  // namespace
@@ -147,9 +162,10 @@ Json to_json(const train::TrainSummary& summary) {
 void prepare_for_training(Model& model, const StageContext& context, MemoryLayout layout) {
   model.to(layout == MemoryLayout::channels_last ? at::MemoryFormat::ChannelsLast : at::MemoryFormat::Contiguous);
   graph::Graph graph = model.graph();
-  graph.metadata["preprocessing"] = context.data().preprocessing_json();
-  graph.metadata["labels"] = context.data().labels_json();
+  graph.metadata[data::kPreprocessingKey] = context.data().preprocessing_json();
+  graph.metadata[data::kLabelsKey] = context.data().labels_json();
   model.set_graph(std::move(graph));
+  check_fits_data(model, context, layout);
 }
 
 }  // namespace limbeck::recipe

@@ -1,0 +1,32 @@
+// What an application does to an image before a model sees it: the same that was done to the images that the model was
+// trained on. It travels with the model as JSON text, in its metadata under `preprocessing`.
+#pragma once
+
+#include <string>
+#include <string_view>
+
+#include "limbeck/data/transforms.h"
+
+namespace limbeck::data {
+
+/// Key of the preprocessing in a model's metadata, and of the JSON array of class names.
+inline constexpr const char* kPreprocessingKey = "preprocessing";
+inline constexpr const char* kLabelsKey = "labels";
+
+struct Preprocessing {
+  ImageShape shape;     ///< of the model's input
+  Normalize normalize;  ///< of pixels in 0..1
+};
+
+/// {"channels": 1, "height": 28, "width": 28, "mean": [0.286], "stddev": [0.353]}
+std::string to_json(const Preprocessing& preprocessing);
+
+/// Inverse of to_json. The text comes from a file: throws IoError, naming the key, for anything but 1 or 3 channels,
+/// sides of 1 to 16,384 pixels, one mean and stddev or one a channel, and a stddev above zero.
+Preprocessing parse_preprocessing(std::string_view json);
+
+/// The PNG or JPEG file at `path` as the model takes it: its channels, resized to its size, scaled to 0..1 and
+/// normalized. Returns float32 [C, H, W]. Throws what read_image throws.
+at::Tensor prepare_image(const std::string& path, const Preprocessing& preprocessing);
+
+}  // namespace limbeck::data

@@ -1,0 +1,64 @@
+#include "limbeck/data/preprocessing.h"
+
+#include <ATen/ATen.h>
+#include <gtest/gtest.h>
+
+#include "limbeck/core/error.h"
+#include "limbeck/data/image_file.h"
+
+namespace limbeck::data {
+namespace {
+
+const std::string kImages = LIMBECK_SOURCE_DIR "/tests/data/images/";
+
+std::string refusal(std::string_view json) {
+  try {
+    parse_preprocessing(json);
+  } catch (const IoError& error) {
+    return error.what();
+  }
+  return "accepted";
+}
+
+TEST(Preprocessing, SurvivesItsJson) {
+  const Preprocessing original{{.channels = 3, .height = 8, .width = 9},
+                               {.mean = {0.1F, 0.2F, 0.3F}, .stddev = {0.5F, 0.25F, 1.0F}}};
+  const Preprocessing read = parse_preprocessing(to_json(original));
+  EXPECT_EQ(read.shape, original.shape);
+  EXPECT_EQ(read.normalize.mean, original.normalize.mean);
+  EXPECT_EQ(read.normalize.stddev, original.normalize.stddev);
+}
+
+TEST(Preprocessing, RefusesWhatNoModelCanHave) {
+  const auto text = [](const char* channels, const char* height, const char* mean, const char* stddev) {
+    return std::string("{\"channels\": ") + channels + ", \"height\": " + height + ", \"width\": 4, \"mean\": " + mean +
+           ", \"stddev\": " + stddev + "}";
+  };
+  EXPECT_EQ(refusal(text("1", "4", "[0.5]", "[1.0]")), "accepted");
+  EXPECT_NE(refusal(text("2", "4", "[0.5]", "[1.0]")).find("preprocessing.channels must be 1 or 3, got 2"),
+            std::string::npos);
+  EXPECT_NE(refusal(text("4", "4", "[0.5]", "[1.0]")).find("preprocessing.channels"), std::string::npos);
+  EXPECT_NE(refusal(text("1", "100000", "[0.5]", "[1.0]")).find("preprocessing.height"), std::string::npos);
+  EXPECT_NE(refusal(text("3", "4", "[0.5, 0.5]", "[1.0]")).find("preprocessing.mean"), std::string::npos);
+  EXPECT_NE(refusal(text("1", "4", "[0.5]", "[0.0]")).find("preprocessing.stddev must be above zero"),
+            std::string::npos);
+  EXPECT_NE(refusal("{\"channels\": 1}").find("height"), std::string::npos);
+  EXPECT_NE(refusal("{}{}").find("preprocessing"), std::string::npos);
+}
+
+TEST(Preprocessing, PreparesAnImageAsTheModelSawIt) {
+  const Preprocessing three{{.channels = 3, .height = 2, .width = 3}, {.mean = {0.5F}, .stddev = {0.25F}}};
+  const at::Tensor prepared = prepare_image(kImages + "rgb.png", three);
+  const at::Tensor bytes = resize(read_image(kImages + "rgb.png", Channels::rgb), 2, 3);
+  ASSERT_EQ(prepared.sizes(), bytes.sizes());
+  EXPECT_TRUE(at::allclose(prepared, (bytes.to(at::kFloat) / 255 - 0.5) / 0.25, 1e-6, 1e-6));
+}
+
+TEST(Preprocessing, MakesGrayOfColoursWhereTheModelTakesGray) {
+  const Preprocessing one{{.channels = 1, .height = 4, .width = 5}, {.mean = {0.0F}, .stddev = {1.0F}}};
+  const at::Tensor gray = read_image(kImages + "rgb.png", Channels::gray);
+  EXPECT_TRUE(at::allclose(prepare_image(kImages + "rgb.png", one), gray.to(at::kFloat) / 255, 1e-6, 1e-6));
+}
+
+}  // namespace
+}  // namespace limbeck::data
