@@ -4,7 +4,7 @@
 #include <ATen/Parallel.h>
 #include <ATen/Version.h>
 #include <fmt/format.h>
-#include <torch/headeronly/version.h>
+#include <torch/version.h>
 
 namespace limbeck::train {
 
