@@ -1,7 +1,7 @@
 """The foreign architectures that Limbeck is proved against: torchvision, timm, transformers and torchcrepe.
 
-Each entry builds a module with fixed seeds and makes inputs for any batch size. Sizes and configurations are as small as
-the architecture allows, so that an export takes seconds; the structure is the published one. Nothing is downloaded.
+Each entry builds a module with fixed seeds and makes inputs for any batch size. Sizes and configurations are as small
+as the architecture allows, so that an export takes seconds; the structure is the published one. Nothing is downloaded.
 """
 import importlib.util
 import pathlib

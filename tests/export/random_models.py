@@ -17,7 +17,7 @@ SIZE = 16
 class Conv(nn.Module):
     """Convolution, a drawn norm and a drawn activation; groups, dilation and stride drawn too."""
 
-    def __init__(self, draw: random.Random, width: int, out: int | None = None, groups: int = 1, size: int | None = None):
+    def __init__(self, draw, width, out=None, groups=1, size=None):
         super().__init__()
         size, out = size or draw.choice([1, 3, 5]), out or width
         dilation = draw.choice([1, 2]) if size == 3 else 1

@@ -152,7 +152,7 @@ def step_without_randomness(module, inputs, seed):
 
 
 def relative_difference(got, want) -> float:
-    """The largest |got - want| relative to the rule's scale, max|want| + 1e-3 · largest gradient; 0 means bit-equal."""
+    """The largest |got - want| over the scale max|want| + 1e-3 · largest gradient; 0 means bit-equal."""
     if got.keys() != want.keys():
         return float("inf")
     gradients = [tensor for name, tensor in want.items() if "/gradient/" in name and tensor.numel()]
