@@ -9,6 +9,7 @@
 
 #include "limbeck/core/error.h"
 #include "limbeck/graph/dispatcher_entry.h"
+#include "limbeck/graph/slot_kind.h"
 
 namespace limbeck::graph {
 
@@ -19,12 +20,6 @@ c10::OperatorName operator_name(std::string_view name) {
   const std::size_t dot = name.find('.', name.find("::") == std::string_view::npos ? 0 : name.find("::"));
   if (dot == std::string_view::npos) return {std::string(name), ""};
   return {std::string(name.substr(0, dot)), std::string(name.substr(dot + 1))};
-}
-
-const char* kind_name(const Argument& argument) {
-  static constexpr const char* kNames[] = {"None",    "a value",  "an int",   "a float",         "a bool", "a string",
-                                           "a dtype", "a device", "a layout", "a memory format", "a list"};
-  return kNames[argument.kind.index()];
 }
 
 /// Boxes arguments of one op; holds what is the same for all slots.
@@ -41,7 +36,7 @@ class Boxer {
  private:
   [[noreturn]] void refuse(const Argument& argument, const c10::Argument& formal) const {
     fail<InvalidArgument>("[graph] argument '{}' of {} must be {}, got {}", formal.name(), op_.name,
-                          formal.real_type()->str(), kind_name(argument));
+                          formal.real_type()->str(), argument_kind(argument));
   }
 
   c10::IValue box_as(const c10::Type& type, const Argument& argument, const c10::Argument& formal) const {

@@ -87,32 +87,37 @@ NodeId NodeStore::push_back(Node node) {
   return size_++;
 }
 
-void Graph::name_outputs(Node& node) {
-  node.names.resize(node.types.size());
-  std::set<std::string> own;
-  for (std::string& name : node.names) {
-    const std::string base = name.empty() ? short_op_name(node.op->name) : name;
-    std::string candidate = base;
-    for (int i = 1; candidate.empty() || value_names_.count(candidate) != 0 || own.count(candidate) != 0; ++i) {
-      candidate = base + "_" + std::to_string(i);
-    }
-    own.insert(candidate);
-    name = std::move(candidate);
+std::string Graph::unused_name(const std::string& base) {
+  if (value_names_.count(base) == 0) return base;
+  uint32_t& next = next_suffix_[base];
+  for (;;) {
+    std::string candidate = base + "_" + std::to_string(++next);
+    if (value_names_.count(candidate) == 0) return candidate;
   }
+}
+
+void Graph::rename(ValueId value, std::string_view name) {
+  std::string& stored = nodes_.edit(value.node).names[value.output];
+  if (stored == name) return;
+  value_names_.erase(stored);
+  stored = unused_name(std::string(name));
+  value_names_.emplace(stored, value);
 }
 
 NodeId Graph::append(Node node) {
   LIMBECK_ASSERT(node.op != nullptr, "[graph] a node needs an op");
-  name_outputs(node);
+  node.names.resize(node.types.size());
   const bool structural = is_structural(node);
+  for (uint32_t output = 0; output < node.names.size(); ++output) {
+    std::string& name = node.names[output];
+    name = unused_name(name.empty() ? short_op_name(node.op->name) : name);
+    value_names_.emplace(name, ValueId{nodes_.size(), output});
+  }
   const NodeId id = nodes_.push_back(std::move(node));
   if (structural) {
     order_.insert(order_.begin() + static_cast<std::ptrdiff_t>(num_structural_++), id);
   } else {
     order_.push_back(id);
-  }
-  for (uint32_t output = 0; output < nodes_[id].names.size(); ++output) {
-    value_names_.emplace(nodes_[id].names[output], ValueId{id, output});
   }
   return id;
 }

@@ -172,6 +172,8 @@ class Graph {
   // --- values ------------------------------------------------------------------------------------------------
   const Type& type(ValueId value) const { return nodes_[value.node].types[value.output]; }
   const std::string& name(ValueId value) const { return nodes_[value.node].names[value.output]; }
+  /// Gives a value another name, made unique by a number if it is taken.
+  void rename(ValueId value, std::string_view name);
   /// The value called `name` in the text form, or nullopt.
   std::optional<ValueId> find_value(std::string_view name) const;
   /// Replaces every use (arguments, outputs, state writes, scope outputs). Uses inside `to.node` itself stay.
@@ -227,6 +229,7 @@ class Graph {
   /// component that is no called module (a ModuleList) has 0.
   CallsId add_outer_calls(std::vector<uint32_t> calls);
   const std::vector<uint32_t>& outer_calls(CallsId id) const { return outer_calls_[id]; }
+  bool has_outer_calls(CallsId id) const { return id < outer_calls_.size(); }
   /// Call number of the module that is component `depth` of the node's scope path; 0 is the outermost.
   uint32_t call_at(const Node& node, std::size_t depth) const;
   const std::vector<Region>& regions() const { return regions_; }
@@ -236,7 +239,7 @@ class Graph {
   Graph clone() const;
 
  private:
-  void name_outputs(Node& node);
+  std::string unused_name(const std::string& base);
 
   NodeStore nodes_;
   std::vector<NodeId> order_;
@@ -247,6 +250,7 @@ class Graph {
   std::vector<std::vector<uint32_t>> outer_calls_{{}};
   std::map<std::string, NodeId, std::less<>> structural_;  // "i0", "pconv1.weight" -> node
   std::map<std::string, ValueId, std::less<>> value_names_;
+  std::map<std::string, uint32_t, std::less<>> next_suffix_;  // of made-up names
   std::map<std::string, std::size_t, std::less<>> parameter_index_;
   std::map<std::string, ScopeId, std::less<>> scope_index_{{"", 0}};
 };

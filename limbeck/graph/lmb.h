@@ -20,4 +20,7 @@ void save_lmb(const Graph& graph, const std::filesystem::path& path,
 /// what is wrong) and Unsupported for a newer format version (naming both).
 Graph load_lmb(const std::filesystem::path& path);
 
+/// Whether a safetensors file holds a graph. Throws IoError if it is no sound safetensors file.
+bool is_lmb(const std::filesystem::path& path);
+
 }  // namespace limbeck::graph
