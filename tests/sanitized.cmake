@@ -6,7 +6,7 @@
 set(asan_core_sources "^limbeck/core/(error|file|json|safetensors|utf8)")
 set(asan_core_tests "^tests/core/(error|file|json|safetensors|utf8)[^/]*_test.cpp$")
 set(asan_reader_sources
-    "^limbeck/(graph/weights/|graph/capture/|graph/lmb|graph/text|graph/parse|data/(idx|image_)|recipe/(read|schema|yaml))")
+    "^limbeck/(graph/weights/|graph/capture/|graph/lmb|graph/text|graph/parse|data/(idx|image_|jpeg_|png_)|recipe/(read|schema|yaml))")
 set(asan_reader_tests
     "^tests/(graph/weights/[^/]*|(graph|graph/capture|data|recipe)/[^/]*(fuzz|reader|idx|image_file|lmb)[^/]*_test).cpp$")
 set(asan_slow_tests "_slow_test.cpp$")
