@@ -1,5 +1,7 @@
 #include "limbeck/recipe/options.h"
 
+#include <fmt/format.h>
+
 #include <utility>
 
 #include "limbeck/core/error.h"
@@ -73,7 +75,38 @@ void describe_feature(Fields& fields, distill::FeatureTerm& term) {
   fields.required("teacher");
 }
 
+/// Threads, calls and workers beyond this are mistakes.
+constexpr int64_t kMaxThreads = 4096, kMaxRuns = 10'000'000;
+
+void check_range(const char* where, const char* key, int64_t value, int64_t low, int64_t high = INT64_MAX) {
+  LIMBECK_CHECK(value >= low && value <= high, "[{}] '{}' must be {}, got {}", where, key,
+                high == INT64_MAX ? fmt::format("at least {}", low) : fmt::format("{} to {}", low, high), value);
+}
+
 }  // namespace
+
+void DataOptions::validate() const {
+  check_range("data", "val_size", val_size, 0);
+  check_range("data", "train_limit", train_limit, 0);
+  check_range("data", "test_limit", test_limit, 0);
+  check_range("data", "batch_size", batch_size, 1);
+  check_range("data", "workers", workers, 0, kMaxThreads);
+  check_range("data", "crop_padding", crop_padding, 0);
+  LIMBECK_CHECK(flip_probability >= 0 && flip_probability <= 1, "[data] 'flip_probability' must be 0 to 1, got {}",
+                flip_probability);
+  LIMBECK_CHECK(mean.empty() == stddev.empty(), "[data] give both 'mean' and 'stddev', or neither");
+}
+
+void EvaluateStage::validate() const {
+  check_range("evaluate", "batch_size", batch_size, 1);
+  check_range("evaluate", "latency_batch", latency_batch, 1);
+  check_range("evaluate", "latency_runs", latency_runs, 0, kMaxRuns);
+}
+
+void Recipe::validate() const {
+  LIMBECK_CHECK(!name.empty(), "[recipe] 'name' must not be empty");
+  check_range("recipe", "threads", threads, 0, kMaxThreads);
+}
 
 void describe(Fields& fields, DataOptions& options) {
   fields.field("dataset", &options.dataset, "fashion-mnist, idx:FOLDER, or synthetic:CLASSESxCxHxW?n=COUNT");

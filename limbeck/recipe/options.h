@@ -24,6 +24,9 @@ struct DataOptions {
   std::vector<double> mean, stddev;  // normalization; empty: measured on the training set
   int64_t crop_padding = 0;          // pixels of zero around the image before a random crop; 0: no crop
   double flip_probability = 0;       // of a horizontal flip
+
+  /// Throws InvalidArgument if a field is out of range.
+  void validate() const;
 };
 
 /// One of: `zoo` with its options, or `file`.
@@ -65,6 +68,9 @@ struct EvaluateStage {
   int64_t latency_batch = 1;   // samples per timed call
   int64_t latency_runs = 200;  // timed calls per model; 0: latency is not measured
   MemoryLayout memory_format = MemoryLayout::channels_last;
+
+  /// Throws InvalidArgument if a field is out of range.
+  void validate() const;
 };
 
 using Stage = std::variant<TrainStage, DistillStage, EvaluateStage>;
@@ -78,6 +84,9 @@ struct Recipe {
   std::vector<std::pair<std::string, ModelOptions>> models;
   std::vector<Stage> stages;
   std::string source;  // the file, for messages
+
+  /// Of the recipe's own fields. Throws InvalidArgument if one is out of range.
+  void validate() const;
 };
 
 void describe(Fields& fields, DataOptions& options);

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <charconv>
 #include <cmath>
+#include <functional>
 #include <set>
 
 #include "limbeck/core/error.h"
@@ -19,6 +20,12 @@ template <class... Ts>
 struct Overloaded : Ts... {
   using Ts::operator()...;
 };
+
+/// " Nearest: a, b." or nothing.
+std::string nearest_hint(std::string_view name, const std::vector<std::string>& candidates) {
+  const std::string nearest = nearest_names(name, candidates);
+  return nearest.empty() ? std::string() : " Nearest: " + nearest + ".";
+}
 
 class Reader {
  public:
@@ -40,8 +47,8 @@ class Reader {
 
   bool boolean() const {
     const std::string& value = text("true or false");
-    if (value == "true") return true;
-    if (value == "false") return false;
+    if (!node_.is_quoted && value == "true") return true;
+    if (!node_.is_quoted && value == "false") return false;
     refuse("true or false");
   }
 
@@ -149,8 +156,8 @@ class MappingReader : public Fields {
   void finish() const {
     for (const auto& [key, value] : mapping_.members) {
       if (std::find(keys_.begin(), keys_.end(), key) != keys_.end()) continue;
-      fail<InvalidArgument>("{}: unknown key '{}'. Nearest: {}. Valid: {}", document_.place(value), key,
-                            nearest_names(key, keys_), fmt::join(keys_, ", "));
+      fail<InvalidArgument>("{}: unknown key '{}'.{} Valid: {}", document_.key_place(value), key,
+                            nearest_hint(key, keys_), fmt::join(keys_, ", "));
     }
     for (const std::string& key : required_) {
       LIMBECK_CHECK(mapping_.find(key) != nullptr, "{}: key '{}' is missing", document_.place(mapping_), key);
@@ -191,7 +198,8 @@ Stage make_stage(const YamlDocument& document, const std::string& kind, const Ya
   if (kind == "distill") return DistillStage{};
   if (kind == "evaluate") return EvaluateStage{};
   const std::vector<std::string> kinds{"train", "distill", "evaluate"};
-  fail<InvalidArgument>("{}: unknown stage '{}'. Valid: {}", document.place(place), kind, fmt::join(kinds, ", "));
+  fail<InvalidArgument>("{}: unknown stage '{}'.{} Valid: {}", document.key_place(place), kind,
+                        nearest_hint(kind, kinds), fmt::join(kinds, ", "));
 }
 
 /// Names that stages may refer to, growing as stages make results.
@@ -202,12 +210,13 @@ class References {
   }
 
   void check(const std::string& name, const YamlNode& place) const {
-    LIMBECK_CHECK(has(name), "{}: there is no model '{}' here. Nearest: {}", document_.place(place), name,
-                  nearest_names(name, names_));
+    LIMBECK_CHECK(has(name), "{}: there is no model '{}' here.{} Known: {}", document_.place(place), name,
+                  nearest_hint(name, names_), fmt::join(names_, ", "));
   }
 
   /// A stage's result: its name becomes a folder's, and, where the stage makes a model, one for later stages.
   void add_result(const std::string& name, bool is_model, const YamlNode& place) {
+    LIMBECK_CHECK(!name.empty(), "{}: 'name' must not be empty", document_.place(place));
     LIMBECK_CHECK(results_.insert(name).second, "{}: two stages make a result '{}'. Give one a 'name'.",
                   document_.place(place), name);
     LIMBECK_CHECK(name.find_first_of("/\\") == std::string::npos && name.front() != '.',
@@ -237,8 +246,17 @@ void check_references(const Stage& stage, References& references, const YamlNode
   }
 }
 
-void validate_stage(const YamlDocument& document, const YamlNode& place, Stage& stage, uint64_t seed) {
+/// Calls `validate` and puts the place in front of what it throws.
+void validate_at(const YamlDocument& document, const YamlNode& place, const std::function<void()>& validate) {
   try {
+    validate();
+  } catch (const InvalidArgument& error) {
+    fail<InvalidArgument>("{}: {}", document.place(place), error.what());
+  }
+}
+
+void validate_stage(const YamlDocument& document, const YamlNode& place, Stage& stage, uint64_t seed) {
+  validate_at(document, place, [&] {
     if (auto* train = std::get_if<TrainStage>(&stage)) {
       train->train.seed = seed;
       train->train.validate();
@@ -246,10 +264,10 @@ void validate_stage(const YamlDocument& document, const YamlNode& place, Stage& 
       distill->train.seed = distill->distill.seed = seed;
       distill->train.validate();
       distill->distill.kd.validate();
+    } else {
+      std::get<EvaluateStage>(stage).validate();
     }
-  } catch (const InvalidArgument& error) {
-    fail<InvalidArgument>("{}: {}", document.place(place), error.what());
-  }
+  });
 }
 
 void read_stages(const YamlDocument& document, const YamlNode& node, Recipe& recipe) {
@@ -279,6 +297,8 @@ Recipe read_document(const YamlDocument& document) {
     reader.required(key);
   }
   reader.finish();
+  validate_at(document, document.root, [&] { recipe.validate(); });
+  validate_at(document, *document.root.find("data"), [&] { recipe.data.validate(); });
   recipe.models = read_models(document, *document.root.find("models"));
   read_stages(document, *document.root.find("stages"), recipe);
   if (recipe.output.empty()) recipe.output = "runs/" + recipe.name;
@@ -288,14 +308,11 @@ Recipe read_document(const YamlDocument& document) {
 }  // namespace
 
 void read_fields(const YamlDocument& document, const YamlNode& mapping, const Fields::Describe& describe) {
-  static const YamlNode empty_mapping = [] {
-    YamlNode node;
-    node.kind = YamlNode::Kind::mapping;
-    return node;
-  }();
+  YamlNode empty = mapping;  // `train:` without a value is an empty mapping at its place
+  empty.kind = YamlNode::Kind::mapping;
   const bool is_empty = mapping.kind == YamlNode::Kind::null;
   if (!is_empty) check_mapping(document, mapping, "this value");
-  MappingReader reader(document, is_empty ? empty_mapping : mapping);
+  MappingReader reader(document, is_empty ? empty : mapping);
   describe(reader);
   reader.finish();
 }

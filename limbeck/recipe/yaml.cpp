@@ -8,6 +8,7 @@
 #include <charconv>
 #include <map>
 #include <sstream>
+#include <tuple>
 
 #include "limbeck/core/error.h"
 
@@ -25,9 +26,7 @@ class TreeBuilder : public YAML::EventHandler {
   void OnDocumentStart(const YAML::Mark&) override {}
   void OnDocumentEnd() override {}
 
-  void OnNull(const YAML::Mark& mark, YAML::anchor_t anchor) override {
-    put(make(mark, YamlNode::Kind::null), anchor, mark);
-  }
+  void OnNull(const YAML::Mark& mark, YAML::anchor_t anchor) override { put(make(mark, YamlNode::Kind::null), anchor); }
 
   void OnScalar(const YAML::Mark& mark, const std::string& tag, YAML::anchor_t anchor,
                 const std::string& value) override {
@@ -36,15 +35,14 @@ class TreeBuilder : public YAML::EventHandler {
     const bool is_null = !node.is_quoted && (value.empty() || value == "~" || value == "null");
     if (is_null) node.kind = YamlNode::Kind::null;
     node.text = value;
-    put(std::move(node), anchor, mark);
+    put(std::move(node), anchor);
   }
 
   void OnAlias(const YAML::Mark& mark, YAML::anchor_t anchor) override {
     const auto found = anchors_.find(anchor);
     if (found == anchors_.end()) fail_at(mark, "an alias stands before its anchor");
-    YamlNode copy = found->second;
-    count(copy, mark);
-    put(std::move(copy), YAML::NullAnchor, mark);
+    count(found->second, mark);
+    put(YamlNode(found->second), YAML::NullAnchor);
   }
 
   void OnSequenceStart(const YAML::Mark& mark, const std::string&, YAML::anchor_t anchor,
@@ -68,6 +66,9 @@ class TreeBuilder : public YAML::EventHandler {
   [[noreturn]] void fail_at(const YAML::Mark& mark, std::string_view message) const {
     fail<InvalidArgument>("{}:{}:{}: {}", source_, mark.line + 1, mark.column + 1, message);
   }
+  [[noreturn]] void fail_at(const YamlNode& node, std::string_view message) const {
+    fail<InvalidArgument>("{}:{}:{}: {}", source_, node.line, node.column, message);
+  }
 
   YamlNode make(const YAML::Mark& mark, YamlNode::Kind kind) {
     if (++values_ > kMaxYamlValues) fail_at(mark, fmt::format("more than {} values", kMaxYamlValues));
@@ -78,11 +79,18 @@ class TreeBuilder : public YAML::EventHandler {
     return node;
   }
 
-  void count(const YamlNode& node, const YAML::Mark& mark) {
+  /// Counts a copy of `node` that is made at `place`, text included: an alias repeats both.
+  template <class Place>
+  void count(const YamlNode& node, const Place& place) {
+    copied_bytes_ += node.text.size();
     if (++values_ > kMaxYamlValues)
-      fail_at(mark, fmt::format("more than {} values once aliases are followed", kMaxYamlValues));
-    for (const YamlNode& element : node.elements) count(element, mark);
-    for (const auto& member : node.members) count(member.second, mark);
+      fail_at(place, fmt::format("more than {} values once aliases are followed", kMaxYamlValues));
+    if (copied_bytes_ > kMaxYamlBytes) fail_at(place, fmt::format("aliases repeat more than {} bytes", kMaxYamlBytes));
+    for (const YamlNode& element : node.elements) count(element, place);
+    for (const auto& [key, value] : node.members) {
+      copied_bytes_ += key.size();
+      count(value, place);
+    }
   }
 
   void open(YamlNode node, YAML::anchor_t anchor, const YAML::Mark& mark) {
@@ -94,12 +102,14 @@ class TreeBuilder : public YAML::EventHandler {
   void close() {
     OpenNode done = std::move(open_.back());
     open_.pop_back();
-    const YAML::Mark mark = YAML::Mark::null_mark();
-    put(std::move(done.node), done.anchor, mark);
+    put(std::move(done.node), done.anchor);
   }
 
-  void put(YamlNode node, YAML::anchor_t anchor, const YAML::Mark& mark) {
-    if (anchor != YAML::NullAnchor) anchors_[anchor] = node;
+  void put(YamlNode node, YAML::anchor_t anchor) {
+    if (anchor != YAML::NullAnchor) {
+      count(node, node);
+      anchors_[anchor] = node;
+    }
     if (open_.empty()) {
       root_ = std::move(node);
       return;
@@ -108,24 +118,28 @@ class TreeBuilder : public YAML::EventHandler {
     if (parent.node.kind == YamlNode::Kind::sequence) {
       parent.node.elements.push_back(std::move(node));
     } else if (!parent.key) {
-      check_key(parent.node, node, mark);
+      check_key(parent.node, node);
       parent.key = std::move(node);
     } else {
+      node.key_line = parent.key->line;
+      node.key_column = parent.key->column;
+      if (node.kind == YamlNode::Kind::null)
+        std::tie(node.line, node.column) = std::tie(node.key_line, node.key_column);
       parent.node.members.emplace_back(std::move(parent.key->text), std::move(node));
       parent.key.reset();
     }
   }
 
-  void check_key(const YamlNode& mapping, const YamlNode& key, const YAML::Mark& mark) const {
-    if (key.kind != YamlNode::Kind::scalar) fail_at(mark, "a key must be plain text");
-    if (mapping.find(key.text) != nullptr) fail_at(mark, fmt::format("key '{}' stands here twice", key.text));
+  void check_key(const YamlNode& mapping, const YamlNode& key) const {
+    if (key.kind != YamlNode::Kind::scalar) fail_at(key, "a key must be plain text");
+    if (mapping.find(key.text) != nullptr) fail_at(key, fmt::format("key '{}' stands here twice", key.text));
   }
 
   const std::string& source_;
   YamlNode root_;
   std::vector<OpenNode> open_;
   std::map<YAML::anchor_t, YamlNode> anchors_;
-  std::size_t values_ = 0;
+  std::size_t values_ = 0, copied_bytes_ = 0;
 };
 
 std::optional<std::size_t> parse_index(std::string_view text) {
@@ -167,20 +181,36 @@ YamlNode& element_at(YamlNode& sequence, const std::string& step, std::string_vi
   std::vector<std::string> names;
   for (YamlNode& element : sequence.elements) {
     names.push_back(result_name(element));
-    if (!index && names.back() == step) return element.members.front().second;
+    if (!index && names.back() == step) return element;
   }
-  fail<InvalidArgument>("[--set] '{}': there is no element '{}' among {}. Nearest: {}", path, step, names.size(),
-                        nearest_names(step, names));
+  const std::string nearest = nearest_names(step, names);
+  fail<InvalidArgument>("[--set] '{}': there is no element '{}' among {}.{}{}", path, step, names.size(),
+                        nearest.empty() ? "" : " Nearest: ", nearest);
 }
 
-YamlNode& step_into(YamlNode& node, const std::string& step, std::string_view path) {
-  if (node.kind == YamlNode::Kind::sequence) return element_at(node, step, path);
-  if (node.kind == YamlNode::Kind::null) node.kind = YamlNode::Kind::mapping;
-  LIMBECK_CHECK(node.kind == YamlNode::Kind::mapping, "[--set] '{}': '{}' stands below a plain value", path, step);
-  for (auto& [key, value] : node.members) {
+YamlNode& member_at(YamlNode& mapping, const std::string& step, std::string_view path) {
+  if (mapping.kind == YamlNode::Kind::null) mapping.kind = YamlNode::Kind::mapping;
+  LIMBECK_CHECK(mapping.kind == YamlNode::Kind::mapping, "[--set] '{}': '{}' stands below a plain value", path, step);
+  for (auto& [key, value] : mapping.members) {
     if (key == step) return value;
   }
-  return node.members.emplace_back(step, YamlNode{}).second;
+  return mapping.members.emplace_back(step, YamlNode{}).second;
+}
+
+/// The value at `path`, made where it is missing. A stage is `{train: {...}}`, whose key may be left out of the path.
+YamlNode& value_at(YamlNode& root, const std::vector<std::string>& steps, std::string_view path) {
+  YamlNode* node = &root;
+  for (std::size_t i = 0; i < steps.size(); ++i) {
+    LIMBECK_CHECK(!steps[i].empty(), "[--set] '{}' is not a path of keys joined by dots", path);
+    if (node->kind != YamlNode::Kind::sequence) {
+      node = &member_at(*node, steps[i], path);
+      continue;
+    }
+    node = &element_at(*node, steps[i], path);
+    const bool is_stage = i == 1 && steps[0] == "stages" && node->members.size() == 1;
+    if (is_stage && i + 1 < steps.size() && node->find(steps[i + 1]) == nullptr) node = &node->members.front().second;
+  }
+  return *node;
 }
 
 }  // namespace
@@ -193,6 +223,10 @@ const YamlNode* YamlNode::find(std::string_view key) const {
 
 std::string YamlDocument::place(const YamlNode& node) const {
   return node.line == 0 ? "--set" : fmt::format("{}:{}:{}", source, node.line, node.column);
+}
+
+std::string YamlDocument::key_place(const YamlNode& value) const {
+  return value.key_line == 0 ? place(value) : fmt::format("{}:{}:{}", source, value.key_line, value.key_column);
 }
 
 YamlDocument parse_yaml(std::string_view text, std::string source) {
@@ -213,19 +247,14 @@ YamlDocument parse_yaml(std::string_view text, std::string source) {
 }
 
 void set_yaml(YamlDocument& document, std::string_view path, std::string_view value) {
-  YamlNode* node = &document.root;
-  for (const std::string& step : split_path(path)) {
-    LIMBECK_CHECK(!step.empty(), "[--set] '{}' is not a path of keys joined by dots", path);
-    node = &step_into(*node, step, path);
-  }
   YamlDocument parsed = parse_yaml(value, "--set " + std::string(path));
   const auto forget_places = [](auto&& self, YamlNode& target) -> void {
-    target.line = target.column = 0;
+    target.line = target.column = target.key_line = target.key_column = 0;
     for (YamlNode& element : target.elements) self(self, element);
     for (auto& member : target.members) self(self, member.second);
   };
   forget_places(forget_places, parsed.root);
-  *node = std::move(parsed.root);
+  value_at(document.root, split_path(path), path) = std::move(parsed.root);
 }
 
 }  // namespace limbeck::recipe

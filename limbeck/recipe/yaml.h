@@ -12,7 +12,7 @@
 namespace limbeck::recipe {
 
 inline constexpr std::size_t kMaxYamlBytes = std::size_t{4} << 20;
-inline constexpr std::size_t kMaxYamlValues = 100'000;  // after aliases are followed
+inline constexpr std::size_t kMaxYamlValues = 20'000;  // after aliases are followed, each anchor once more
 inline constexpr int kMaxYamlDepth = 64;
 
 struct YamlNode {
@@ -23,6 +23,7 @@ struct YamlNode {
   std::vector<YamlNode> elements;                         // sequence
   std::vector<std::pair<std::string, YamlNode>> members;  // mapping, in order
   int line = 0, column = 0;                               // from 1; 0: from a --set override
+  int key_line = 0, key_column = 0;                       // of the key that this is the value of
 
   const YamlNode* find(std::string_view key) const;
 };
@@ -33,13 +34,15 @@ struct YamlDocument {
 
   /// "recipes/a.yaml:12:5" or "--set" for an override.
   std::string place(const YamlNode& node) const;
+  /// Place of the key that `value` stands under.
+  std::string key_place(const YamlNode& value) const;
 };
 
 /// Throws InvalidArgument "FILE:LINE:COLUMN: ..." for what is not YAML, duplicate keys, several documents, or limits.
 YamlDocument parse_yaml(std::string_view text, std::string source);
 
 /// Puts `value` (YAML text) at `path`: keys and indices joined by dots ("stages.0.train.epochs"); a stage is also found
-/// by its result's name ("stages.teacher.train.epochs" or "stages.teacher.epochs"). New keys may be added to mappings.
+/// by its result's name, and its kind may be left out ("stages.teacher.epochs"). New keys may be added to mappings.
 /// Throws InvalidArgument when a step of the path does not exist, naming the nearest.
 void set_yaml(YamlDocument& document, std::string_view path, std::string_view value);
 
