@@ -1,0 +1,218 @@
+"""Limbeck's Model against PyTorch eager on one model: inference and a training step, side by side.
+
+Both run the same weights on the same data with the same number of threads, memory format and precision. Short rounds of
+the two alternate, so that both see the machine's drift. Before timing, outputs, losses, gradients, parameters and
+buffers must be bit-equal.
+
+    .venv/bin/python bench/model_speed/model_speed.py --server build/release/bench/model_speed_server
+"""
+
+import argparse
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import safetensors.torch
+import torch
+import torch.nn.functional as F
+
+# torchvision's Python models need these two operators declared; its own library is not needed.
+_library = torch.library.Library("torchvision", "FRAGMENT")
+for _schema in ("nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
+                "qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor"):
+    try:
+        _library.define(_schema)
+    except RuntimeError:
+        pass
+import torchvision  # noqa: E402
+
+LIMIT = 1.05
+LEARNING_RATE, MOMENTUM = 0.01, 0.9
+
+
+class Eager:
+    """PyTorch eager, as a user would write it."""
+
+    def __init__(self, model, x, y, memory_format, bf16):
+        self.model = model.to(memory_format=memory_format)
+        self.x, self.y, self.bf16 = x.contiguous(memory_format=memory_format), y, bf16
+        self.optimizer = torch.optim.SGD(self.model.parameters(), lr=LEARNING_RATE, momentum=MOMENTUM)
+
+    def autocast(self):
+        return torch.autocast("cpu", dtype=torch.bfloat16, enabled=self.bf16)
+
+    def infer(self):
+        if self.model.training:
+            self.model.eval()
+        with torch.no_grad(), self.autocast():
+            return self.model(self.x)
+
+    def train(self):
+        if not self.model.training:
+            self.model.train()
+        self.optimizer.zero_grad()
+        with self.autocast():
+            loss = F.cross_entropy(self.model(self.x), self.y)
+        loss.backward()
+        self.optimizer.step()
+        return loss.detach()
+
+    def rounds(self, what, count):
+        run = getattr(self, what)
+        times = []
+        for _ in range(count):
+            start = time.perf_counter()
+            run()
+            times.append(1e3 * (time.perf_counter() - start))
+        return times
+
+
+class Limbeck:
+    """The server process that holds our model."""
+
+    def __init__(self, server, environment):
+        self.process = subprocess.Popen([server], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+                                        env=environment)
+
+    def ask(self, line):
+        self.process.stdin.write(line + "\n")
+        self.process.stdin.flush()
+        answer = self.process.stdout.readline()
+        if not answer:
+            raise SystemExit(f"the server refused: {line}")
+        return answer
+
+    def rounds(self, what, count):
+        return [float(word) for word in self.ask(f"{what} {count}").split()]
+
+    def close(self):
+        self.process.stdin.close()
+        self.process.wait()
+
+
+def check(eager, limbeck, folder):
+    """Two training steps of both must leave the same bits everywhere."""
+    path = folder / "seen.safetensors"
+    limbeck.ask(f"check {path}")
+    seen = safetensors.torch.load_file(path)
+    start = {name: tensor.clone() for name, tensor in eager.model.state_dict().items()}
+    expected = {"eval": eager.infer()}
+    for step in range(2):
+        expected[f"loss{step}"] = eager.train()
+    for name, parameter in eager.model.named_parameters():
+        expected["gradient." + name] = parameter.grad
+    for name, tensor in eager.model.state_dict().items():
+        expected["state." + name] = tensor
+    different = [name for name in expected if not torch.equal(expected[name], seen[name])]
+    if different or set(seen) != set(expected):
+        raise SystemExit(f"not bit-equal: {different[:5]} ({len(different)} of {len(expected)})")
+    eager.model.load_state_dict(start)
+    eager.optimizer.state.clear()
+    eager.optimizer.zero_grad()
+    return len(expected)
+
+
+def compare(eager, limbeck, what, options):
+    """Alternating rounds, the order turned round each time. Returns the times of both."""
+    times = {"eager": [], "limbeck": []}
+    sides = [("eager", eager), ("limbeck", limbeck)]
+    for _, side in sides:
+        side.rounds(what, options.warm_up)
+    for turn in range(options.rounds):
+        for name, side in sides if turn % 2 == 0 else sides[::-1]:
+            times[name] += side.rounds(what, options.iterations)[options.skip:]
+    return times
+
+
+def summary(times):
+    ordered = sorted(times)
+    return {"median_ms": statistics.median(ordered), "p10_ms": ordered[len(ordered) // 10],
+            "p90_ms": ordered[(len(ordered) * 9) // 10]}
+
+
+def zoo_name(options):
+    return f"zoo:{options.model}?image_size={options.size}"
+
+
+def run_case(options, memory_format, dtype, folder):
+    torch.manual_seed(0)
+    model = getattr(torchvision.models, options.model)()
+    x, y = torch.randn(options.batch, 3, options.size, options.size), torch.randint(1000, (options.batch,))
+    weights, data = folder / "weights.safetensors", folder / "data.safetensors"
+    safetensors.torch.save_file(model.state_dict(), weights)
+    safetensors.torch.save_file({"x": x, "y": y}, data)
+    layout = torch.channels_last if memory_format == "channels_last" else torch.contiguous_format
+    eager = Eager(model, x, y, layout, dtype == "bf16")
+    limbeck = Limbeck(options.server, dict(os.environ, OMP_NUM_THREADS=str(options.threads)))
+    limbeck.ask(f"load {options.limbeck_model or zoo_name(options)} {weights} {memory_format} {dtype} {options.threads}")
+    limbeck.ask(f"data {data}")
+    num_equal = check(eager, limbeck, folder)
+    results = []
+    for what in ("infer", "train"):
+        times = compare(eager, limbeck, what, options)
+        result = {"case": f"{what} {dtype} {memory_format}", "bit_equal_tensors": num_equal,
+                  "eager": summary(times["eager"]), "limbeck": summary(times["limbeck"])}
+        result["ratio"] = result["limbeck"]["median_ms"] / result["eager"]["median_ms"]
+        results.append(result)
+        print(f"{result['case']:<30} {result['eager']['median_ms']:9.2f} {result['limbeck']['median_ms']:9.2f} "
+              f"{result['ratio']:7.3f}   p10-p90 {result['eager']['p10_ms']:.1f}-{result['eager']['p90_ms']:.1f} / "
+              f"{result['limbeck']['p10_ms']:.1f}-{result['limbeck']['p90_ms']:.1f}", flush=True)
+    limbeck.close()
+    return results
+
+
+def has_native_bf16():
+    flags = Path("/proc/cpuinfo").read_text() if Path("/proc/cpuinfo").exists() else ""
+    return "avx512_bf16" in flags or "amx_bf16" in flags
+
+
+def machine():
+    cpu = next((line.split(":")[1].strip() for line in open("/proc/cpuinfo") if line.startswith("model name")), "?")
+    return {"cpu": cpu, "isa": torch.backends.cpu.get_cpu_capability(), "torch": torch.__version__,
+            "python": platform.python_version()}
+
+
+def parse_options():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--server", default="build/release/bench/model_speed_server")
+    parser.add_argument("--model", default="resnet18", help="a torchvision model")
+    parser.add_argument("--limbeck-model", help="what limbeck::load takes for it; default: the same name in the zoo")
+    parser.add_argument("--batch", type=int, default=32)
+    parser.add_argument("--size", type=int, default=64)
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--rounds", type=int, default=12)
+    parser.add_argument("--iterations", type=int, default=6, help="runs in a round")
+    parser.add_argument("--skip", type=int, default=1, help="runs at the start of a round that do not count")
+    parser.add_argument("--warm-up", type=int, default=5)
+    parser.add_argument("--formats", nargs="+", default=["contiguous", "channels_last"])
+    parser.add_argument("--dtypes", nargs="+", default=["fp32"] + (["bf16"] if has_native_bf16() else []))
+    parser.add_argument("--json", help="also write the results here")
+    return parser.parse_args()
+
+
+def main():
+    options = parse_options()
+    torch.set_num_threads(options.threads)
+    print(f"{options.model}, batch {options.batch}, 3x{options.size}x{options.size}, {options.threads} threads; "
+          + ", ".join(f"{key} {value}" for key, value in machine().items()))
+    print(f"{'case':<30} {'eager ms':>9} {'limbeck':>9} {'ratio':>7}")
+    results = []
+    with tempfile.TemporaryDirectory() as folder:
+        for dtype in options.dtypes:
+            for memory_format in options.formats:
+                results += run_case(options, memory_format, dtype, Path(folder))
+    if options.json:
+        Path(options.json).write_text(json.dumps({"machine": machine(), "results": results}, indent=1))
+    slow = [result["case"] for result in results if result["ratio"] > LIMIT]
+    if slow:
+        sys.exit(f"slower than {LIMIT} times eager: {', '.join(slow)}")
+
+
+if __name__ == "__main__":
+    main()
