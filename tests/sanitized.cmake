@@ -1,61 +1,89 @@
 # Readers of untrusted files under AddressSanitizer and UndefinedBehaviorSanitizer, beside the ordinary build: their
-# sources and tests are compiled once more, instrumented, and linked before the ordinary libraries, so that each of them
-# replaces its twin there and the rest stays as it is.
-#   core_asan_test     the readers of core, without libtorch
-#   readers_asan_test  the readers above core, on libtorch
-set(asan_core_sources "^limbeck/core/(error|file|json|safetensors|utf8)")
-set(asan_core_tests "^tests/core/(error|file|json|safetensors|utf8)[^/]*_test.cpp$")
-set(asan_reader_sources
-    "^limbeck/(graph/weights/|graph/capture/|graph/lmb|graph/text|graph/parse|data/(idx|image_|jpeg_|png_)|recipe/(read|schema|yaml))")
-set(asan_reader_tests
-    "^tests/(graph/weights/[^/]*|(graph|graph/capture|data|recipe)/[^/]*(fuzz|reader|idx|image_file|lmb)[^/]*_test).cpp$")
-set(asan_slow_tests "_slow_test.cpp$")
+# sources, and the tests that call fuzz_reader, are compiled once more, instrumented, and linked before the ordinary
+# libraries, so that each replaces its twin there and the rest stays as it is.
+#   core_asan_test          the readers of core, without libtorch; few mutations, and 100,000 as a slow entry
+#   readers_asan_test       the other readers, on libtorch; few mutations
+#   readers_asan_slow_test  the same with all that works on what was read; 100,000 mutations a reader
+set(core_readers "limbeck/core/(error|file|json|safetensors|utf8)")
+set(readers "limbeck/(graph/weights/[^/]*|graph/capture/(archive|guards|program|pytree|symbols|sympy)|graph/(lmb|parse|text)"
+            "|data/(idx|image_|jpeg_|png_)|recipe/(fields|options|read|schema|yaml))")
+string(JOIN "" readers ${readers})
+set(slow_readers "limbeck/(graph/[^/]*|graph/weights/[^/]*|graph/capture/[^/]*|data/(idx|image_|jpeg_|png_)|recipe/[^/]*)")
 
-# The sources of the repository that match `pattern`, as absolute paths.
+# Absolute paths of the repository's sources that begin with `pattern`.
 function(limbeck_asan_sources pattern result)
   set(found ${LIMBECK_ALL_SOURCES})
-  list(FILTER found INCLUDE REGEX "${pattern}")
-  list(FILTER found EXCLUDE REGEX "${asan_slow_tests}")
+  list(FILTER found INCLUDE REGEX "^${pattern}[^/]*.cpp$")
   list(TRANSFORM found PREPEND "${PROJECT_SOURCE_DIR}/")
   set(${result} ${found} PARENT_SCOPE)
 endfunction()
+
+# The test sources that call fuzz_reader: those of core, and the others with the further sources of their folders.
+set(core_tests "")
+set(reader_tests "")
+foreach(source ${sources})
+  if(source MATCHES "^tests/support/" OR NOT source MATCHES "_test.cpp$")
+    continue()
+  endif()
+  set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS "${PROJECT_SOURCE_DIR}/${source}")
+  file(STRINGS "${PROJECT_SOURCE_DIR}/${source}" calls REGEX "fuzz_reader\\(" LIMIT_COUNT 1)
+  if(NOT calls)
+    continue()
+  endif()
+  get_filename_component(folder "${source}" DIRECTORY)
+  if(folder STREQUAL "tests/core")
+    list(APPEND core_tests "${PROJECT_SOURCE_DIR}/${source}")
+  else()
+    limbeck_asan_sources("${folder}/" companions)
+    list(FILTER companions EXCLUDE REGEX "_test.cpp$")
+    list(APPEND reader_tests "${PROJECT_SOURCE_DIR}/${source}" ${companions})
+  endif()
+endforeach()
+list(REMOVE_DUPLICATES reader_tests)
 
 add_library(limbeck_asan_code INTERFACE)
 target_link_libraries(limbeck_asan_code INTERFACE limbeck_test_code)
 target_compile_options(limbeck_asan_code INTERFACE ${LIMBECK_SANITIZE_FLAGS})
 target_link_options(limbeck_asan_code INTERFACE ${LIMBECK_SANITIZE_FLAGS})
 
-# limbeck_asan_test(NAME SOURCES...): the binary, an entry with few mutations, and a slow one with 100,000 a reader.
-function(limbeck_asan_test name)
+# limbeck_asan_binary(NAME SOURCES...)
+function(limbeck_asan_binary name)
   add_executable(${name} ${ARGN} ${support_sources})
   target_link_libraries(${name} PRIVATE limbeck_asan_code GTest::gtest_main)
-  limbeck_test_entry(${name} COMMAND ${name})
-  limbeck_test_entry(${name}_100000 COMMAND ${name} --gtest_filter=*Fuzz* SLOW_S 600)
-  foreach(entry ${name} ${name}_100000)
-    # A request beyond 512 MB is more than any reader's stated limit.
-    set_property(TEST ${entry} APPEND PROPERTY ENVIRONMENT
-                 "ASAN_OPTIONS=max_allocation_size_mb=512:strict_string_checks=1:detect_stack_use_after_return=1"
-                 "UBSAN_OPTIONS=print_stacktrace=1")
-  endforeach()
-  set_property(TEST ${name} APPEND PROPERTY ENVIRONMENT "LIMBECK_FUZZ_ITERATIONS=500")
-  set_property(TEST ${name}_100000 APPEND PROPERTY ENVIRONMENT "LIMBECK_FUZZ_ITERATIONS=100000")
 endfunction()
 
-limbeck_asan_sources("${asan_core_tests}" core_tests)
+# limbeck_asan_entry(NAME BINARY ITERATIONS [SLOW_S seconds])
+function(limbeck_asan_entry name binary iterations)
+  limbeck_test_entry(${name} COMMAND ${binary} --gtest_brief=1 ${ARGN})
+  # A request beyond 512 MB is more than any reader's stated limit.
+  set_property(TEST ${name} APPEND PROPERTY ENVIRONMENT
+               "ASAN_OPTIONS=max_allocation_size_mb=512:strict_string_checks=1:detect_stack_use_after_return=1"
+               "UBSAN_OPTIONS=print_stacktrace=1" "LIMBECK_FUZZ_ITERATIONS=${iterations}")
+endfunction()
+
 if(core_tests)
-  limbeck_asan_sources("${asan_core_sources}" core_sources)
-  limbeck_asan_test(core_asan_test ${core_sources} ${core_tests})
+  limbeck_asan_sources("${core_readers}" core_sources)
+  limbeck_asan_binary(core_asan_test ${core_sources} ${core_tests})
   target_link_libraries(core_asan_test PRIVATE limbeck_core limbeck_system_fmt)
+  limbeck_asan_entry(core_asan_test core_asan_test 500)
+  limbeck_asan_entry(core_asan_slow_test core_asan_test 100000 SLOW_S 300)
 endif()
 
-limbeck_asan_sources("${asan_reader_tests}" reader_tests)
 if(reader_tests)
   add_library(limbeck_asan_pch OBJECT "${PROJECT_BINARY_DIR}/pch/library_pch.cpp")
   target_link_libraries(limbeck_asan_pch PRIVATE limbeck_asan_code limbeck_torch_headers limbeck_torch_fmt)
   target_precompile_headers(limbeck_asan_pch PRIVATE <ATen/ATen.h> <fmt/format.h> <gtest/gtest.h>)
 
-  limbeck_asan_sources("${asan_reader_sources}" reader_sources)
-  limbeck_asan_test(readers_asan_test ${reader_sources} ${reader_tests})
-  target_precompile_headers(readers_asan_test REUSE_FROM limbeck_asan_pch)
-  target_link_libraries(readers_asan_test PRIVATE limbeck_all)
+  limbeck_asan_sources("${readers}" reader_sources)
+  limbeck_asan_sources("${slow_readers}" slow_reader_sources)
+  limbeck_asan_binary(readers_asan_test ${reader_sources} ${reader_tests})
+  limbeck_asan_binary(readers_asan_slow_test ${slow_reader_sources} ${reader_tests})
+  foreach(binary readers_asan_test readers_asan_slow_test)
+    target_precompile_headers(${binary} REUSE_FROM limbeck_asan_pch)
+    target_link_libraries(${binary} PRIVATE limbeck_all)
+  endforeach()
+  set_target_properties(readers_asan_slow_test PROPERTIES EXCLUDE_FROM_ALL ON)
+  add_dependencies(slow_tests readers_asan_slow_test)
+  limbeck_asan_entry(readers_asan_test readers_asan_test 500)
+  limbeck_asan_entry(readers_asan_slow_test readers_asan_slow_test 100000 SLOW_S 1200)
 endif()

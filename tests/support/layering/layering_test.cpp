@@ -199,7 +199,7 @@ TEST(Layering, EachThirdPartyLibraryHasItsPlace) {
   for (const std::string folder : {"limbeck", "cli"}) {
     for (const auto& [library, place] : places) {
       EXPECT_EQ(list_includes(folder,
-                              [&](const Include& include) {
+                              [&, &library = library, &place = place](const Include& include) {
                                 return include.target.starts_with(library) && !include.file.starts_with(place);
                               }),
                 kNone);
