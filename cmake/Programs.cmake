@@ -5,6 +5,7 @@ if(cli_sources)
   add_executable(limbeck_cli ${cli_sources})
   set_target_properties(limbeck_cli PROPERTIES OUTPUT_NAME limbeck RUNTIME_OUTPUT_DIRECTORY "${PROJECT_BINARY_DIR}")
   target_link_libraries(limbeck_cli PRIVATE limbeck_own_code limbeck_all CLI11::CLI11)
+  target_compile_definitions(limbeck_cli PRIVATE LIMBECK_VERSION="${PROJECT_VERSION}")
 endif()
 
 # bench/loader_bench.cpp becomes bench/loader_bench, bench/model_speed/server.cpp bench/model_speed_server. The target
