@@ -1,0 +1,89 @@
+// What the command line says, one struct per verb. The parser fills them; each verb is one function that takes its own.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <utility>
+#include <variant>
+#include <vector>
+
+namespace limbeck::cli {
+
+/// `path=value` pairs in the recipe's own words: --set, and flags made from the options' descriptions.
+using Settings = std::vector<std::pair<std::string, std::string>>;
+
+/// Output that every verb has.
+struct OutputOptions {
+  bool json = false;   // results as JSON on standard output
+  bool quiet = false;  // no progress
+};
+
+struct RunArguments {
+  std::string recipe;
+  Settings settings;
+  bool dry_run = false;
+  OutputOptions output;
+};
+
+/// train, distill and evaluate: one stage of a recipe, its keys as flags.
+struct StageArguments {
+  std::string kind;                   // "train", "distill", "evaluate"
+  std::vector<std::string> models;    // train: the model; distill: student, teacher; evaluate: all to compare
+  std::vector<std::string> features;  // distill: student=teacher[:weight]
+  std::string data;
+  std::string folder;  // for results
+  Settings settings;   // of the stage
+  Settings data_settings;
+  Settings recipe_settings;  // seed, threads
+  OutputOptions output;
+};
+
+struct InferArguments {
+  std::string model;
+  std::vector<std::string> inputs;  // images, or one .safetensors of tensors
+  std::string output_file;          // .safetensors; empty: the classes are printed
+  int64_t top = 5;
+  OutputOptions output;
+};
+
+struct ProfileArguments {
+  std::string model;
+  int64_t batch = 1;
+  int64_t runs = 100;
+  int64_t threads = 0;
+  int64_t depth = 1;  // of the scopes listed
+  OutputOptions output;
+};
+
+struct CaptureArguments {
+  std::string source;      // .pt2, or zoo:NAME
+  std::string train;       // the train export that pairs with it
+  std::string model_name;  // of several in one archive
+  std::string mode;        // of a single export: train or eval
+  std::string weights;
+  std::string output_file;
+  bool python = false;
+  OutputOptions output;
+};
+
+struct ShowArguments {
+  std::string model;
+  bool table = false;
+  bool zoo = false;
+  OutputOptions output;
+};
+
+struct DoctorArguments {
+  OutputOptions output;
+};
+
+struct DataArguments {
+  std::string dataset;
+  std::string path;
+  OutputOptions output;
+};
+
+using Arguments = std::variant<RunArguments, StageArguments, InferArguments, ProfileArguments, CaptureArguments,
+                               ShowArguments, DoctorArguments, DataArguments>;
+
+}  // namespace limbeck::cli

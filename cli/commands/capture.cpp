@@ -1,0 +1,196 @@
+#include <ATen/core/Tensor.h>
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <sstream>
+
+#include "cli/commands.h"
+#include "cli/console.h"
+#include "cli/type_text.h"
+#include "limbeck/core/error.h"
+#include "limbeck/core/file.h"
+#include "limbeck/core/format.h"
+#include "limbeck/graph/capture/capture.h"
+#include "limbeck/load/load.h"
+#include "limbeck/measure/profile.h"
+
+namespace limbeck::cli {
+
+namespace {
+
+using core::Json;
+using graph::Graph;
+using graph::Mode;
+
+/// What was captured, for text and JSON alike.
+struct Summary {
+  std::string name, source;
+  std::vector<std::string> modes, train_outputs, eval_outputs, notes;
+  measure::Profile profile;
+  std::vector<std::string> inputs{}, assumptions{};
+  std::string batch{};
+  bool is_batch_free = false;
+};
+
+std::string metadata_of(const Graph& graph, const char* key) {
+  const auto found = graph.metadata.find(key);
+  return found == graph.metadata.end() ? std::string() : found->second;
+}
+
+std::vector<std::string> lines_of(const std::string& text) {
+  std::vector<std::string> lines;
+  std::istringstream stream(text);
+  for (std::string line; std::getline(stream, line);) lines.push_back(line);
+  return lines;
+}
+
+std::vector<std::string> outputs_of(const Graph& graph, Mode mode) {
+  std::vector<std::string> outputs;
+  for (const graph::Output& output : graph.outputs(mode)) {
+    const graph::ValueId* value = output.value.value();
+    outputs.push_back(fmt::format("{}: {}", output.name, value ? type_text(graph.type(*value)) : "a constant"));
+  }
+  return outputs;
+}
+
+/// A mode that the source left uncertain runs only once the user accepts what was assumed.
+std::vector<std::string> certain_modes(const Graph& graph) {
+  std::vector<std::string> modes;
+  for (const Mode mode : {Mode::train, Mode::eval}) {
+    bool is_certain = true;
+    for (const graph::Assumption& assumption : graph.assumptions)
+      is_certain = is_certain && !graph::contains(assumption.when, mode);
+    if (is_certain) modes.emplace_back(graph::mode_name(mode));
+  }
+  return modes;
+}
+
+const graph::IntExpr* batch_size(const Graph& graph) {
+  for (const graph::InputSpec& input : graph.inputs) {
+    const graph::TensorType* type = input.type.tensor();
+    if (type != nullptr && type->sizes && !type->sizes->empty()) return &type->sizes->front();
+  }
+  return nullptr;
+}
+
+void describe_batch(const Graph& graph, Summary& summary) {
+  const graph::IntExpr* size = batch_size(graph);
+  const std::string why = metadata_of(graph, capture::kFixedBatchKey);
+  summary.is_batch_free = size != nullptr && !size->is_constant();
+  if (size == nullptr) {
+    summary.batch = "no input has a batch axis";
+  } else if (summary.is_batch_free) {
+    summary.batch = "free: " + size->to_string();
+  } else {
+    summary.batch = fmt::format("fixed at {}{}{}", size->to_string(), why.empty() ? "" : ": ", why);
+  }
+}
+
+Summary summarize(const Model& model) {
+  const Graph& graph = model.graph();
+  Summary summary{.name = metadata_of(graph, capture::kNameKey),
+                  .source = metadata_of(graph, capture::kSourceKey),
+                  .modes = certain_modes(graph),
+                  .train_outputs = outputs_of(graph, Mode::train),
+                  .eval_outputs = outputs_of(graph, Mode::eval),
+                  .notes = lines_of(metadata_of(graph, capture::kNotesKey)),
+                  .profile = measure::profile(model)};
+  for (const graph::InputSpec& input : graph.inputs)
+    summary.inputs.push_back(fmt::format("{}: {}", input.name, type_text(input.type)));
+  for (const graph::Assumption& assumption : graph.assumptions) {
+    const std::string& scope = graph.scope(assumption.scope).path;
+    summary.assumptions.push_back(fmt::format("{} mode: {}{}{}", graph::mode_name(assumption.when), scope,
+                                              scope.empty() ? "" : ": ", assumption.text));
+  }
+  describe_batch(graph, summary);
+  return summary;
+}
+
+std::string list_text(const char* title, const std::vector<std::string>& lines) {
+  std::string text;
+  for (const std::string& line : lines) text += fmt::format("  {:<12} {}\n", text.empty() ? title : "", line);
+  return text;
+}
+
+std::string to_text(const Summary& summary) {
+  std::string text = list_text("model", {summary.name.empty() ? "(no name)" : summary.name});
+  if (!summary.source.empty()) text += list_text("source", {summary.source});
+  text += list_text("modes", {fmt::format("{}", fmt::join(summary.modes, " and "))});
+  text += list_text("inputs", summary.inputs);
+  if (summary.train_outputs == summary.eval_outputs) {
+    text += list_text("outputs", summary.eval_outputs);
+  } else {
+    text += list_text("train gives", summary.train_outputs) + list_text("eval gives", summary.eval_outputs);
+  }
+  text += list_text("batch", {summary.batch});
+  text += list_text("size",
+                    {fmt::format("{} parameters, {} MACs a sample", core::format_thousands(summary.profile.parameters),
+                                 core::format_si(static_cast<double>(summary.profile.macs)))});
+  text += list_text("assumptions", summary.assumptions);
+  return text + list_text("notes", summary.notes);
+}
+
+Json to_json(const Summary& summary) {
+  return Json::object({{"name", summary.name},
+                       {"source", summary.source},
+                       {"modes", Json::array(summary.modes)},
+                       {"inputs", Json::array(summary.inputs)},
+                       {"train_outputs", Json::array(summary.train_outputs)},
+                       {"eval_outputs", Json::array(summary.eval_outputs)},
+                       {"batch", summary.batch},
+                       {"is_batch_free", summary.is_batch_free},
+                       {"parameters", summary.profile.parameters},
+                       {"macs", summary.profile.macs},
+                       {"assumptions", Json::array(summary.assumptions)},
+                       {"notes", Json::array(summary.notes)}});
+}
+
+LoadOptions load_options(const CaptureArguments& arguments) {
+  LoadOptions options{
+      .train = arguments.train, .capture = {.model = arguments.model_name}, .weights = arguments.weights};
+  if (!arguments.mode.empty()) options.capture.mode = arguments.mode == "train" ? Mode::train : Mode::eval;
+  return options;
+}
+
+/// False, after saying so, for what holds no graph: then the snippet that exports one is the answer.
+bool holds_graph(const std::string& source) {
+  try {
+    identify_model(source);
+    return true;
+  } catch (const Unsupported& error) {
+    fmt::print(stderr, "limbeck: {}\n", error.what());
+    print(std::string(capture::python_snippet()));
+    return false;
+  }
+}
+
+}  // namespace
+
+int run_command(const CaptureArguments& arguments) {
+  if (arguments.python) {
+    print(std::string(capture::python_snippet()));
+    return kDone;
+  }
+  if (arguments.source.empty() || arguments.output_file.empty()) {
+    fmt::print(stderr, "limbeck: name {}, or --python for the snippet that exports a model\n",
+               arguments.source.empty() ? "a .pt2 file or zoo:NAME" : "the file to write with -o");
+    return kWrongUsage;
+  }
+  if (!holds_graph(arguments.source)) return kFailure;
+  const Model model = load(arguments.source, load_options(arguments));
+  const Summary summary = summarize(model);
+  model.save(arguments.output_file);
+  const std::uint64_t bytes = core::file_size(arguments.output_file);
+  if (arguments.output.json) {
+    Json json = to_json(summary);
+    json["output"] = arguments.output_file;
+    json["bytes"] = bytes;
+    print(json);
+  } else {
+    print(to_text(summary));
+    print(fmt::format("Wrote {} ({})\n", arguments.output_file, core::format_bytes(bytes)));
+  }
+  return kDone;
+}
+
+}  // namespace limbeck::cli

@@ -1,0 +1,261 @@
+#include <ATen/Parallel.h>
+#include <ATen/core/grad_mode.h>
+#include <ATen/ops/cat.h>
+#include <ATen/ops/softmax.h>
+#include <ATen/ops/stack.h>
+#include <ATen/ops/topk.h>
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <optional>
+
+#include "cli/commands.h"
+#include "cli/console.h"
+#include "cli/type_text.h"
+#include "limbeck/core/error.h"
+#include "limbeck/core/format.h"
+#include "limbeck/core/machine.h"
+#include "limbeck/core/table.h"
+#include "limbeck/data/preprocessing.h"
+#include "limbeck/graph/weights/tensors.h"
+#include "limbeck/load/load.h"
+
+namespace limbeck::cli {
+
+namespace {
+
+using core::Json;
+using core::JsonView;
+
+constexpr std::string_view kTensorsSuffix = ".safetensors";
+/// Images that run at once where the model's batch is free.
+constexpr int64_t kMaxBatch = 32;
+
+/// What came out, and the classes that it means where the model classifies.
+struct Results {
+  std::vector<std::string> samples;  // what each row of the logits is of
+  std::vector<NamedTensor> outputs;
+  at::Tensor logits;  // float [samples, classes]; undefined where the model gives none
+};
+
+std::vector<std::string> labels_of(const graph::Graph& graph) {
+  const auto found = graph.metadata.find(data::kLabelsKey);
+  if (found == graph.metadata.end()) return {};
+  const Json json = core::parse_json(found->second, data::kLabelsKey);
+  return JsonView(json, data::kLabelsKey).as_strings();
+}
+
+data::Preprocessing preprocessing_of(const graph::Graph& graph, const std::string& model) {
+  const auto found = graph.metadata.find(data::kPreprocessingKey);
+  LIMBECK_CHECK(found != graph.metadata.end(),
+                "[infer] {} does not say how images must be prepared for it (models trained by limbeck do). Prepare "
+                "them yourself and pass a .safetensors file with a tensor of the images.",
+                model);
+  return data::parse_preprocessing(found->second);
+}
+
+/// How many images go into one run: the first axis of the model's input where it is fixed.
+int64_t batch_size(const graph::Graph& graph) {
+  for (const graph::InputSpec& input : graph.inputs) {
+    const graph::TensorType* type = input.type.tensor();
+    if (type == nullptr || !type->sizes || type->sizes->empty()) continue;
+    return type->sizes->front().constant().value_or(kMaxBatch);
+  }
+  return kMaxBatch;
+}
+
+/// The tensors that the model gave; outputs that are None or numbers are left out.
+std::vector<NamedTensor> tensors_of(const Outputs& outputs) {
+  std::vector<NamedTensor> tensors;
+  for (const NamedTensor& output : outputs.tensors) {
+    if (output.tensor.defined()) tensors.push_back(output);
+  }
+  return tensors;
+}
+
+/// Joins the outputs of several runs along the batch.
+class OutputJoiner {
+ public:
+  void add(const std::vector<NamedTensor>& outputs, int64_t num_samples) {
+    parts_.resize(outputs.size());
+    for (std::size_t i = 0; i < outputs.size(); ++i) {
+      const at::Tensor& tensor = outputs[i].tensor;
+      has_batch_ = has_batch_ && tensor.dim() > 0 && tensor.size(0) == num_samples;
+      parts_[i].name = outputs[i].name;
+      parts_[i].tensors.push_back(tensor);
+    }
+  }
+
+  std::vector<NamedTensor> take() const {
+    std::vector<NamedTensor> joined;
+    for (const Part& part : parts_) {
+      if (part.tensors.size() == 1) {
+        joined.push_back({part.name, part.tensors.front()});
+        continue;
+      }
+      if (!has_batch_) {
+        fail<Unsupported>("[infer] output '{}' has no batch axis, so several runs cannot be joined. Pass fewer images.",
+                          part.name);
+      }
+      joined.push_back({part.name, at::cat(part.tensors)});
+    }
+    return joined;
+  }
+
+ private:
+  struct Part {
+    std::string name;
+    std::vector<at::Tensor> tensors;
+  };
+  std::vector<Part> parts_;
+  bool has_batch_ = true;
+};
+
+/// [samples, classes] from the output that classifies, else undefined.
+at::Tensor logits_of(const std::vector<NamedTensor>& outputs) {
+  Outputs all;
+  all.tensors = outputs;
+  if (outputs.empty()) return {};
+  const at::Tensor& logits = all.logits();
+  const bool classifies = logits.dim() == 2 && logits.is_floating_point() && logits.size(1) > 0;
+  return classifies ? logits.to(at::kFloat) : at::Tensor();
+}
+
+Results run_on_images(Model& model, const InferArguments& arguments) {
+  const data::Preprocessing preprocessing = preprocessing_of(model.graph(), arguments.model);
+  const auto num_images = static_cast<int64_t>(arguments.inputs.size());
+  const int64_t step = batch_size(model.graph());
+  OutputJoiner joiner;
+  for (int64_t begin = 0; begin < num_images; begin += step) {
+    const int64_t end = std::min(begin + step, num_images);
+    std::vector<at::Tensor> images;
+    for (int64_t i = begin; i < end; ++i)
+      images.push_back(data::prepare_image(arguments.inputs[static_cast<std::size_t>(i)], preprocessing));
+    joiner.add(tensors_of(model.forward(at::stack(images))), end - begin);
+  }
+  Results results{.samples = arguments.inputs, .outputs = joiner.take(), .logits = {}};
+  results.logits = logits_of(results.outputs);
+  return results;
+}
+
+/// By name where a tensor has an input's name, else by position in the file.
+Inputs match_inputs(const graph::Graph& graph, std::vector<NamedTensor> tensors) {
+  const bool has_names = std::any_of(tensors.begin(), tensors.end(), [&](const NamedTensor& tensor) {
+    return std::any_of(graph.inputs.begin(), graph.inputs.end(),
+                       [&](const graph::InputSpec& input) { return input.name == tensor.name; });
+  });
+  if (!has_names) {
+    for (NamedTensor& tensor : tensors) tensor.name.clear();
+  }
+  return Inputs(std::move(tensors));
+}
+
+Results run_on_tensors(Model& model, const std::string& path) {
+  const core::SafetensorsFile file = core::SafetensorsFile::open(path);
+  Results results;
+  results.outputs = tensors_of(model.forward(match_inputs(model.graph(), weights::read_tensors(file))));
+  results.logits = logits_of(results.outputs);
+  const int64_t samples = results.logits.defined() ? results.logits.size(0) : 0;
+  for (int64_t i = 0; i < samples; ++i) results.samples.push_back(fmt::format("sample {}", i));
+  return results;
+}
+
+struct Guess {
+  int64_t index;
+  std::string label;
+  double probability;
+};
+
+/// The `top` likeliest classes of one row of logits, best first.
+std::vector<Guess> best_classes(const at::Tensor& row, int64_t top, const std::vector<std::string>& labels) {
+  const auto [probabilities, indices] = at::topk(at::softmax(row, 0), std::min(top, row.size(0)));
+  std::vector<Guess> guesses;
+  for (int64_t i = 0; i < indices.size(0); ++i) {
+    const auto index = indices[i].item<int64_t>();
+    const bool has_label = static_cast<std::size_t>(index) < labels.size();
+    guesses.push_back({.index = index,
+                       .label = has_label ? labels[static_cast<std::size_t>(index)] : std::string(),
+                       .probability = probabilities[i].item<double>()});
+  }
+  return guesses;
+}
+
+Json classes_json(const Results& results, int64_t top, const std::vector<std::string>& labels) {
+  Json::Array samples;
+  for (std::size_t i = 0; i < results.samples.size() && results.logits.defined(); ++i) {
+    Json::Array classes;
+    for (const Guess& guess : best_classes(results.logits[static_cast<int64_t>(i)], top, labels)) {
+      classes.push_back(Json::object({{"class", guess.index},
+                                      {"label", guess.label.empty() ? Json(nullptr) : Json(guess.label)},
+                                      {"probability", Json::number(guess.probability)}}));
+    }
+    samples.push_back(Json::object({{"input", results.samples[i]}, {"classes", Json(std::move(classes))}}));
+  }
+  return Json(std::move(samples));
+}
+
+std::string classes_text(const Results& results, int64_t top, const std::vector<std::string>& labels) {
+  std::string text;
+  for (std::size_t i = 0; i < results.samples.size(); ++i) {
+    text += results.samples[i] + "\n";
+    for (const Guess& guess : best_classes(results.logits[static_cast<int64_t>(i)], top, labels)) {
+      const std::string name = guess.label.empty() ? fmt::format("class {}", guess.index) : guess.label;
+      text += fmt::format("  {:>8}  {}\n", core::format_percent(guess.probability), name);
+    }
+  }
+  return text;
+}
+
+std::string outputs_text(const std::vector<NamedTensor>& outputs) {
+  using core::Table;
+  Table table({{"output", Table::Align::left}, {"shape", Table::Align::left}});
+  for (const NamedTensor& output : outputs)
+    table.add_row({output.name, type_text(graph::Type{graph::type_of_tensor(output.tensor)})});
+  return table.text(terminal_width());
+}
+
+Json outputs_json(const std::vector<NamedTensor>& outputs) {
+  Json::Array array;
+  for (const NamedTensor& output : outputs) {
+    array.push_back(Json::object({{"name", output.name},
+                                  {"dtype", c10::toString(output.tensor.scalar_type())},
+                                  {"shape", Json::array(output.tensor.sizes())}}));
+  }
+  return Json(std::move(array));
+}
+
+void show(const Results& results, const InferArguments& arguments, const std::vector<std::string>& labels) {
+  if (arguments.output.json) {
+    print(Json::object({{"results", classes_json(results, arguments.top, labels)},
+                        {"outputs", outputs_json(results.outputs)},
+                        {"output_file", arguments.output_file.empty() ? Json(nullptr) : Json(arguments.output_file)}}));
+    return;
+  }
+  print(results.logits.defined() ? classes_text(results, arguments.top, labels) : outputs_text(results.outputs));
+  if (!arguments.output_file.empty())
+    print(fmt::format("Wrote {} output{} to {}\n", results.outputs.size(), results.outputs.size() == 1 ? "" : "s",
+                      arguments.output_file));
+}
+
+bool is_tensors_file(const std::string& path) { return path.ends_with(kTensorsSuffix); }
+
+}  // namespace
+
+int run_command(const InferArguments& arguments) {
+  const bool has_tensors = std::any_of(arguments.inputs.begin(), arguments.inputs.end(), is_tensors_file);
+  if (has_tensors && arguments.inputs.size() > 1) {
+    fmt::print(stderr, "limbeck: --input takes either images or one .safetensors file\n");
+    return kWrongUsage;
+  }
+  at::set_num_threads(core::num_usable_cores());
+  const at::NoGradGuard no_grad;
+  Model model = load(arguments.model);
+  const Results results =
+      has_tensors ? run_on_tensors(model, arguments.inputs.front()) : run_on_images(model, arguments);
+  if (!arguments.output_file.empty()) weights::write_tensors(arguments.output_file, results.outputs);
+  show(results, arguments, labels_of(model.graph()));
+  return kDone;
+}
+
+}  // namespace limbeck::cli

@@ -1,0 +1,119 @@
+#include "cli/console.h"
+
+#include <fmt/format.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <csignal>
+#include <cstdio>
+
+#include "limbeck/core/format.h"
+#include "limbeck/core/table.h"
+
+namespace limbeck::cli {
+
+namespace {
+
+core::StopFlag stop_flag;
+
+void on_signal(int number) {
+  if (stop_flag.is_requested()) _exit(128 + number);
+  stop_flag.request();
+}
+
+std::string stage_text(const recipe::StageTitle& title) {
+  return fmt::format("[{}/{}] {}", title.index, title.count, title.name);
+}
+
+std::string training_text(const recipe::StageTitle& title, const train::ProgressEvent& event) {
+  return fmt::format("{}  epoch {}/{}  {}/{}  {} img/s  loss {:.3f}  {} left", stage_text(title), event.epoch + 1,
+                     event.epochs, event.step, event.steps,
+                     core::format_thousands(static_cast<int64_t>(event.images_per_second)), event.loss,
+                     core::format_duration(event.seconds_left));
+}
+
+std::string epoch_text(const recipe::StageTitle& title, const train::ProgressEvent& event) {
+  return fmt::format("{}  epoch {}/{}  loss {:.4f}  train top-1 {}  {} img/s", stage_text(title), event.epoch + 1,
+                     event.epochs, event.loss, core::format_percent(event.accuracy),
+                     core::format_thousands(static_cast<int64_t>(event.images_per_second)));
+}
+
+}  // namespace
+
+std::size_t terminal_width() {
+  winsize size{};
+  if (ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) != 0 || size.ws_col == 0) return 80;
+  return std::min<std::size_t>(size.ws_col, 120);
+}
+
+void print(const std::string& text) {
+  std::fwrite(text.data(), 1, text.size(), stdout);
+  std::fflush(stdout);
+}
+
+void print(const core::Json& json) { print(json.dump(2) + "\n"); }
+
+const core::StopFlag* stop_on_signals() {
+  struct sigaction action {};
+  action.sa_handler = on_signal;
+  sigaction(SIGINT, &action, nullptr);
+  sigaction(SIGTERM, &action, nullptr);
+  return &stop_flag;
+}
+
+Console::Console(const OutputOptions& options)
+    : is_quiet_(options.quiet || options.json), is_terminal_(isatty(STDERR_FILENO) == 1) {}
+
+Console::~Console() {
+  if (shown_width_ > 0) std::fputc('\n', stderr);
+}
+
+void Console::show(const std::string& text) {
+  const auto wait = is_terminal_ ? std::chrono::milliseconds(100) : std::chrono::milliseconds(10'000);
+  if (is_quiet_ || Clock::now() - last_shown_ < wait) return;
+  last_shown_ = Clock::now();
+  if (!is_terminal_) {
+    fmt::print(stderr, "{}\n", text);
+    return;
+  }
+  const std::size_t width = core::display_width(text);
+  const std::size_t padding = shown_width_ > width ? shown_width_ - width : 0;
+  fmt::print(stderr, "\r{}{}", text, std::string(padding, ' '));
+  std::fflush(stderr);
+  shown_width_ = width;
+}
+
+void Console::line(const std::string& text) {
+  if (is_quiet_) return;
+  const std::size_t width = core::display_width(text);
+  const std::size_t padding = shown_width_ > width ? shown_width_ - width : 0;
+  fmt::print(stderr, "{}{}{}\n", shown_width_ > 0 ? "\r" : "", text, std::string(padding, ' '));
+  std::fflush(stderr);
+  shown_width_ = 0;
+  last_shown_ = Clock::now();
+}
+
+recipe::RunEvents Console::events() {
+  using recipe::StageTitle;
+  return {
+      .on_stage_begin = [this](const StageTitle& title) { show(stage_text(title) + "  " + title.kind); },
+      .on_training =
+          [this](const StageTitle& title, const train::ProgressEvent& event) {
+            event.is_epoch_end ? line(epoch_text(title, event)) : show(training_text(title, event));
+          },
+      .on_counting =
+          [this](const StageTitle& title, const std::string& what, int64_t done, int64_t all) {
+            show(fmt::format("{}  {}  {}/{}", stage_text(title), what, core::format_thousands(done),
+                             core::format_thousands(all)));
+          },
+      .on_note = [this](const StageTitle& title, const std::string& text) { line(stage_text(title) + "  " + text); },
+      .on_stage_end =
+          [this](const StageTitle& title, bool from_cache, double seconds) {
+            line(fmt::format("{}  {}", stage_text(title),
+                             from_cache ? "taken from its cache: nothing that it depends on has changed"
+                                        : "done in " + core::format_duration(seconds)));
+          }};
+}
+
+}  // namespace limbeck::cli

@@ -1,0 +1,63 @@
+#include "cli/flags.h"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+namespace limbeck::cli {
+
+namespace {
+
+using recipe::Choice;
+using recipe::FieldRef;
+using recipe::Fields;
+
+template <class... Ts>
+struct Overloaded : Ts... {
+  using Ts::operator()...;
+};
+
+std::string default_text(const FieldRef& value) {
+  return std::visit(Overloaded{
+                        [](const bool* flag) -> std::string { return *flag ? "true" : "false"; },
+                        [](const Choice& choice) { return choice.get(); },
+                        [](const std::string* text) { return *text; },
+                        [](const int64_t* number) { return fmt::format("{}", *number); },
+                        [](const uint64_t* number) { return fmt::format("{}", *number); },
+                        [](const double* number) { return fmt::format("{}", *number); },
+                        [](const auto*) { return std::string(); },
+                    },
+                    value);
+}
+
+class Collector : public Fields {
+ public:
+  explicit Collector(std::string prefix) : prefix_(std::move(prefix)) {}
+
+  void field(const char* key, FieldRef value, const char* help) override {
+    std::string text = help;
+    if (const auto* choice = std::get_if<Choice>(&value)) text += fmt::format(" ({})", fmt::join(choice->names, ", "));
+    flags.push_back({.path = prefix_ + key, .help = std::move(text), .default_text = default_text(value)});
+  }
+  void section(const char* key, const char*, const Describe& describe) override {
+    Collector inner(prefix_ + key + ".");
+    describe(inner);
+    flags.insert(flags.end(), inner.flags.begin(), inner.flags.end());
+  }
+  void list(const char*, const char*, const List&) override {}
+  void required(const char*) override {}
+
+  std::vector<Flag> flags;
+
+ private:
+  std::string prefix_;
+};
+
+}  // namespace
+
+std::vector<Flag> flags_of(const Fields::Describe& describe) {
+  Collector collector("");
+  describe(collector);
+  return std::move(collector.flags);
+}
+
+}  // namespace limbeck::cli

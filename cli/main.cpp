@@ -1,0 +1,24 @@
+// limbeck: the command line tool. Parses, calls one library function, shows.
+#include <fmt/format.h>
+
+#include <cstdio>
+#include <exception>
+#include <variant>
+
+#include "cli/commands.h"
+#include "cli/parse.h"
+#include "limbeck/core/error.h"
+
+int main(int argc, char** argv) {
+  using namespace limbeck;
+  try {
+    const cli::Parsed parsed = cli::parse(argc, argv);
+    if (!parsed.arguments) return parsed.exit_code;
+    return std::visit([](const auto& arguments) { return cli::run_command(arguments); }, *parsed.arguments);
+  } catch (const Error& error) {
+    fmt::print(stderr, "limbeck: {}\n", error.what());
+  } catch (const std::exception& error) {
+    fmt::print(stderr, "limbeck: unexpected: {}\n", error.what());
+  }
+  return cli::kFailure;
+}

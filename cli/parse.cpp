@@ -1,0 +1,232 @@
+#include "cli/parse.h"
+
+#include <CLI/CLI.hpp>
+
+#include <memory>
+#include <optional>
+
+#include "cli/commands.h"
+#include "cli/flags.h"
+#include "limbeck/recipe/options.h"
+
+namespace limbeck::cli {
+
+namespace {
+
+void add_output(CLI::App& verb, OutputOptions& output) {
+  verb.add_flag("--json", output.json, "print the result as JSON");
+  verb.add_flag("-q,--quiet", output.quiet, "no progress");
+}
+
+/// A flag per field; what was given ends up in `settings` as text, which the recipe's reader checks.
+void add_flags(CLI::App& verb, const recipe::Fields::Describe& describe, const std::string& group,
+               const std::string& prefix, const std::vector<std::string>& taken, Settings& settings) {
+  for (const Flag& flag : flags_of(describe)) {
+    if (std::find(taken.begin(), taken.end(), flag.path) != taken.end()) continue;
+    CLI::Option* option = verb.add_option_function<std::string>(
+        "--" + prefix + flag.path,
+        [&settings, path = flag.path](const std::string& text) { settings.emplace_back(path, text); }, flag.help);
+    option->group(group)->type_name("VALUE");
+    if (!flag.default_text.empty()) option->default_str(flag.default_text);
+  }
+}
+
+void add_stage_flags(CLI::App& verb, StageArguments& arguments, const recipe::Fields::Describe& describe,
+                     const std::vector<std::string>& positional) {
+  add_flags(verb, describe, "Stage", "", positional, arguments.settings);
+  recipe::DataOptions data;
+  add_flags(
+      verb, [&](recipe::Fields& f) { recipe::describe(f, data); }, "Data", "data.", {"dataset"},
+      arguments.data_settings);
+  for (const char* key : {"seed", "threads"}) {
+    verb.add_option_function<std::string>(
+            std::string("--") + key,
+            [&arguments, key](const std::string& text) { arguments.recipe_settings.emplace_back(key, text); },
+            std::string(key) == "seed" ? "of weights, order, augmentation and dropout"
+                                       : "0: as many as this process may use")
+        ->type_name("VALUE");
+  }
+  add_output(verb, arguments.output);
+}
+
+void add_run(CLI::App& app, std::optional<Arguments>& chosen) {
+  auto* verb = app.add_subcommand("run", "Run a recipe; finished stages come from their cache");
+  auto arguments = std::make_shared<RunArguments>();
+  verb->add_option("recipe", arguments->recipe, "YAML file")->required();
+  verb->add_option_function<std::vector<std::string>>(
+          "--set",
+          [arguments](const std::vector<std::string>& settings) {
+            for (const std::string& setting : settings) {
+              const std::size_t equals = setting.find('=');
+              if (equals == std::string::npos)
+                throw CLI::ValidationError("--set", "'" + setting + "' is not of the form key=value");
+              arguments->settings.emplace_back(setting.substr(0, equals), setting.substr(equals + 1));
+            }
+          },
+          "key=value, keys joined by dots: stages.teacher.epochs=1")
+      ->type_name("KEY=VALUE")
+      ->expected(1)
+      ->take_all();
+  verb->add_flag("--dry-run", arguments->dry_run, "print shapes, adapters, costs and the plan without training");
+  add_output(*verb, arguments->output);
+  verb->footer("Example:\n  limbeck run recipes/fashion-mnist.yaml --set stages.teacher.epochs=1");
+  verb->callback([arguments, &chosen] { chosen = *arguments; });
+}
+
+void add_train(CLI::App& app, std::optional<Arguments>& chosen) {
+  auto* verb = app.add_subcommand("train", "Train a model");
+  auto arguments = std::make_shared<StageArguments>();
+  auto stage = std::make_shared<recipe::TrainStage>();
+  arguments->kind = "train";
+  arguments->models.resize(1);
+  verb->add_option("model", arguments->models[0], "zoo name, .lmb or .pt2")->required();
+  verb->add_option("--data", arguments->data, "dataset, such as fashion-mnist")->required();
+  verb->add_option("-o,--output", arguments->folder, "folder for results")->required();
+  add_stage_flags(*verb, *arguments, [stage](recipe::Fields& f) { recipe::describe(f, *stage); }, {"model", "name"});
+  verb->footer(
+      "Example:\n  limbeck train 'resnet_basic?widths=8,16,32&in_channels=1&image_size=28' --data fashion-mnist \\\n"
+      "    --epochs 2 --optimizer.lr 0.1 -o runs/small");
+  verb->callback([arguments, stage, &chosen] { chosen = *arguments; });
+}
+
+void add_distill(CLI::App& app, std::optional<Arguments>& chosen) {
+  auto* verb = app.add_subcommand("distill", "Train a student to agree with a teacher");
+  auto arguments = std::make_shared<StageArguments>();
+  auto stage = std::make_shared<recipe::DistillStage>();
+  arguments->kind = "distill";
+  arguments->models.resize(2);
+  verb->add_option("--student", arguments->models[0], "zoo name, .lmb or .pt2")->required();
+  verb->add_option("--teacher", arguments->models[1], "zoo name, .lmb or .pt2")->required();
+  verb->add_option("--feature", arguments->features, "feature term student=teacher[:weight], scopes of both models")
+      ->type_name("TERM");
+  verb->add_option("--data", arguments->data, "dataset, such as fashion-mnist")->required();
+  verb->add_option("-o,--output", arguments->folder, "folder for results")->required();
+  add_stage_flags(*verb, *arguments, [stage](recipe::Fields& f) { recipe::describe(f, *stage); },
+                  {"student", "teacher", "name"});
+  verb->footer(
+      "Example:\n  limbeck distill --student student.pt2 --teacher teacher.lmb --feature layer3=layer3:10 \\\n"
+      "    --data fashion-mnist --epochs 5 -o runs/distilled");
+  verb->callback([arguments, stage, &chosen] { chosen = *arguments; });
+}
+
+void add_evaluate(CLI::App& app, std::optional<Arguments>& chosen) {
+  auto* verb = app.add_subcommand("evaluate", "Measure accuracy, size and latency, models side by side");
+  auto arguments = std::make_shared<StageArguments>();
+  auto stage = std::make_shared<recipe::EvaluateStage>();
+  arguments->kind = "evaluate";
+  verb->add_option("models", arguments->models, "zoo names, .lmb or .pt2 files")->required();
+  verb->add_option("--data", arguments->data, "dataset, such as fashion-mnist")->required();
+  add_stage_flags(*verb, *arguments, [stage](recipe::Fields& f) { recipe::describe(f, *stage); }, {"models", "name"});
+  verb->footer(
+      "Example:\n  limbeck evaluate teacher.lmb student.lmb --data fashion-mnist --data.mean [0.286] --data.stddev "
+      "[0.353]");
+  verb->callback([arguments, stage, &chosen] { chosen = *arguments; });
+}
+
+void add_infer(CLI::App& app, std::optional<Arguments>& chosen) {
+  auto* verb = app.add_subcommand("infer", "Run a model on images or tensors");
+  auto arguments = std::make_shared<InferArguments>();
+  verb->add_option("model", arguments->model, "zoo name, .lmb or .pt2")->required();
+  verb->add_option("--input", arguments->inputs,
+                   "images (PNG, JPEG), or one .safetensors whose tensors are matched by name, else by position")
+      ->required();
+  verb->add_option("--output", arguments->output_file, ".safetensors for the outputs, named as in the graph");
+  verb->add_option("--top", arguments->top, "classes to print per image")
+      ->capture_default_str()
+      ->check(CLI::PositiveNumber);
+  add_output(*verb, arguments->output);
+  verb->footer(
+      "Example:\n  limbeck infer model.lmb --input cat.jpg dog.png --top 3\n  limbeck infer model.lmb --input "
+      "x.safetensors --output y.safetensors");
+  verb->callback([arguments, &chosen] { chosen = *arguments; });
+}
+
+void add_profile(CLI::App& app, std::optional<Arguments>& chosen) {
+  auto* verb = app.add_subcommand("profile", "Parameters, multiply-adds, bytes, latency and memory of a model");
+  auto arguments = std::make_shared<ProfileArguments>();
+  verb->add_option("model", arguments->model, "zoo name, .lmb or .pt2")->required();
+  verb->add_option("--batch", arguments->batch, "samples per timed call")
+      ->capture_default_str()
+      ->check(CLI::PositiveNumber);
+  verb->add_option("--runs", arguments->runs, "timed calls; 0: none")
+      ->capture_default_str()
+      ->check(CLI::NonNegativeNumber);
+  verb->add_option("--threads", arguments->threads, "0: as many as this process may use")->capture_default_str();
+  verb->add_option("--depth", arguments->depth, "of the scopes listed")
+      ->capture_default_str()
+      ->check(CLI::NonNegativeNumber);
+  add_output(*verb, arguments->output);
+  verb->footer("Example:\n  limbeck profile resnet50 --batch 8 --depth 2");
+  verb->callback([arguments, &chosen] { chosen = *arguments; });
+}
+
+void add_capture(CLI::App& app, std::optional<Arguments>& chosen) {
+  auto* verb = app.add_subcommand("capture", "Turn an exported PyTorch model into a .lmb file");
+  auto arguments = std::make_shared<CaptureArguments>();
+  verb->add_option("source", arguments->source, ".pt2 of torch.export, or zoo:NAME");
+  verb->add_option("--train", arguments->train, "the train-mode export that pairs with it");
+  verb->add_option("--model", arguments->model_name, "which of several models in the archive");
+  verb->add_option("--mode", arguments->mode, "mode that a single export was made in")
+      ->check(CLI::IsMember({"train", "eval"}));
+  verb->add_option("--weights", arguments->weights, ".pth, .safetensors or .lmb to load into it, strictly");
+  verb->add_option("-o,--output", arguments->output_file, "the .lmb to write");
+  verb->add_flag("--python", arguments->python, "print the Python snippet that exports a good pair");
+  add_output(*verb, arguments->output);
+  verb->footer(
+      "Example:\n  limbeck capture --python > export_pair.py\n  limbeck capture eval.pt2 --train train.pt2 -o "
+      "model.lmb");
+  verb->callback([arguments, &chosen] { chosen = *arguments; });
+}
+
+void add_show(CLI::App& app, std::optional<Arguments>& chosen) {
+  auto* verb = app.add_subcommand("show", "Print a model's graph, or what there is in the zoo");
+  auto arguments = std::make_shared<ShowArguments>();
+  verb->add_option("model", arguments->model, "zoo name, .lmb or .pt2");
+  verb->add_flag("--table", arguments->table, "a table of nodes instead of text");
+  verb->add_flag("--zoo", arguments->zoo, "list the zoo");
+  add_output(*verb, arguments->output);
+  verb->footer("Example:\n  limbeck show model.lmb --table\n  limbeck show --zoo");
+  verb->callback([arguments, &chosen] { chosen = *arguments; });
+}
+
+void add_doctor(CLI::App& app, std::optional<Arguments>& chosen) {
+  auto* verb = app.add_subcommand("doctor", "What this machine and this build can do, and what is missing");
+  auto arguments = std::make_shared<DoctorArguments>();
+  add_output(*verb, arguments->output);
+  verb->footer("Example:\n  limbeck doctor\n  LIMBECK_ISA=avx2 limbeck doctor --json");
+  verb->callback([arguments, &chosen] { chosen = *arguments; });
+}
+
+void add_data(CLI::App& app, std::optional<Arguments>& chosen) {
+  auto* verb = app.add_subcommand("data", "Describe a dataset: sizes, classes, mean and standard deviation");
+  auto arguments = std::make_shared<DataArguments>();
+  verb->add_option("dataset", arguments->dataset, "fashion-mnist, idx:FOLDER, synthetic:CLASSESxCxHxW?n=COUNT")
+      ->required();
+  verb->add_option("--path", arguments->path, "folder of the data, where it is not found by itself");
+  add_output(*verb, arguments->output);
+  verb->footer("Example:\n  limbeck data fashion-mnist");
+  verb->callback([arguments, &chosen] { chosen = *arguments; });
+}
+
+}  // namespace
+
+Parsed parse(int argc, const char* const* argv) {
+  CLI::App app("Limbeck takes a PyTorch model and yields a smaller, faster one that is as good.", "limbeck");
+  app.require_subcommand(1);
+  app.set_version_flag("--version", LIMBECK_VERSION);
+  app.footer(
+      "Exit codes: 0 done, 1 failure, 2 wrong usage, 3 done but a goal was missed, 130 interrupted after saving.");
+  std::optional<Arguments> chosen;
+  for (const auto add : {add_run, add_train, add_distill, add_evaluate, add_infer, add_profile, add_capture, add_show,
+                         add_doctor, add_data}) {
+    add(app, chosen);
+  }
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    return {.arguments = std::nullopt, .exit_code = app.exit(error) == 0 ? kDone : kWrongUsage};
+  }
+  return {.arguments = std::move(chosen), .exit_code = kDone};
+}
+
+}  // namespace limbeck::cli

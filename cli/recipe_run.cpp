@@ -1,0 +1,80 @@
+#include "cli/recipe_run.h"
+
+#include <fmt/format.h>
+
+#include "cli/commands.h"
+#include "cli/console.h"
+#include "limbeck/core/format.h"
+#include "limbeck/recipe/run.h"
+
+namespace limbeck::cli {
+
+using core::Json;
+using core::JsonView;
+
+namespace {
+
+std::string shape_text(const JsonView& shape) {
+  std::string text = "[B";
+  for (const JsonView& size : shape.elements()) text += fmt::format(", {}", size.as_int());
+  return text + "]";
+}
+
+std::string model_text(const char* role, const JsonView& model) {
+  return fmt::format("    {}: {} -> {}, {} parameters, {} MACs\n", role, shape_text(model["input"]),
+                     shape_text(model["logits"]), core::format_thousands(model["parameters"].as_int()),
+                     core::format_si(static_cast<double>(model["macs"].as_int())));
+}
+
+std::string stage_text(const JsonView& stage) {
+  std::string text = fmt::format("  {} ({}){}\n", stage["name"].as_string(), stage["kind"].as_string(),
+                                 stage["cached"].as_bool() ? ": from its cache" : "");
+  for (const char* role : {"model", "student", "teacher"}) {
+    if (const auto model = stage.get(role)) text += model_text(role, *model);
+  }
+  if (const auto steps = stage.get("steps"))
+    text += fmt::format("    {} steps\n", core::format_thousands(steps->as_int()));
+  if (const auto outputs = stage.get("teacher_outputs")) text += "    teacher outputs: " + outputs->as_string() + "\n";
+  const auto features = stage.get("features");
+  if (!features) return text;
+  for (const JsonView& feature : features->elements()) {
+    text += fmt::format("    feature {} <- {}: adapter {}\n", feature["student"].as_string(),
+                        feature["teacher"].as_string(), feature["adapter"].as_string());
+  }
+  return text;
+}
+
+}  // namespace
+
+int run_and_show(const recipe::Recipe& recipe, const OutputOptions& output) {
+  recipe::RunResult result;
+  {
+    Console console(output);
+    result = recipe::run(recipe, {.stop = stop_on_signals(), .events = console.events()});
+  }
+  if (!result.completed) {
+    fmt::print(stderr, "limbeck: interrupted after saving. The same command goes on from here.\n");
+    return kInterrupted;
+  }
+  if (output.json) {
+    print(result.report);
+  } else {
+    if (result.comparison) print(report::to_text(*result.comparison, terminal_width()));
+    print(fmt::format("Results: {}\n", recipe.output));
+  }
+  return kDone;
+}
+
+int show_plan(const recipe::Recipe& recipe, const OutputOptions& output) {
+  const Json plan = recipe::plan(recipe);
+  if (output.json) {
+    print(plan);
+    return kDone;
+  }
+  std::string text = recipe.name + ": what a run would do\n";
+  for (const JsonView& stage : JsonView(plan, "plan")["stages"].elements()) text += stage_text(stage);
+  print(text);
+  return kDone;
+}
+
+}  // namespace limbeck::cli
