@@ -1,0 +1,69 @@
+#include "limbeck/graph/capture/decomposed.h"
+
+#include <algorithm>
+
+#include "limbeck/core/error.h"
+#include "limbeck/graph/builder.h"
+
+namespace limbeck::capture {
+
+using graph::Argument;
+using graph::Node;
+using graph::NodeId;
+using graph::ValueId;
+
+namespace {
+
+/// Dropout in eval mode, or with p = 0, becomes a clone in the scope of its module.
+void drop_clones_of_dropout(Export& source) {
+  graph::Graph& graph = source.graph;
+  for (const NodeId id : std::vector<NodeId>(graph.order())) {
+    const Node& node = graph.node(id);
+    const std::string& type = graph.scope(node.scope).type;
+    if (!node.op->is("aten::clone") || type.find("Dropout") == std::string::npos ||
+        node.arguments[0].value() == nullptr)
+      continue;
+    source.lost_dropout.insert(graph.scope(node.scope).path);
+    graph.replace_all_uses({id, 0}, *node.arguments[0].value());
+  }
+}
+
+}  // namespace
+
+std::optional<ValueId> Raiser::operand(ValueId value, std::size_t slot) const {
+  const ValueId* found = graph_.node(value.node).arguments[slot].value();
+  return found == nullptr ? std::nullopt : std::optional(*found);
+}
+
+const graph::Sizes* Raiser::sizes(ValueId value) const {
+  const graph::TensorType* type = graph_.type(value).tensor();
+  return type == nullptr || !type->sizes ? nullptr : &*type->sizes;
+}
+
+bool Raiser::is_used_once(ValueId value) const { return graph_.users(value).size() == 1 && !graph_.is_exported(value); }
+
+void Raiser::replace(NodeId position, ValueId old_value, const char* op,
+                     const std::vector<std::pair<std::string, Argument>>& arguments, std::size_t num_outputs) {
+  const Node& old = graph_.node(position);
+  Node made{.op = &graph::op_info(op)};
+  made.arguments = graph::complete_arguments(*made.op, {}, arguments);
+  made.types.assign(num_outputs, graph_.type(old_value));
+  made.scope = old.scope;
+  made.call = old.call;
+  made.outer_calls = old.outer_calls;
+  made.region = old.region;
+  const std::string trace = source_.trace(position);
+  const NodeId id = graph_.insert_before(position, std::move(made));
+  source_.set_trace(id, trace);
+  graph_.replace_all_uses(old_value, {id, 0});
+}
+
+void raise_decomposed(Export& source) {
+  drop_clones_of_dropout(source);
+  raise_convolutions_and_norms(source);
+  raise_matmuls(source);
+  raise_attention(source);
+  graph::eliminate_dead_nodes(source.graph);
+}
+
+}  // namespace limbeck::capture

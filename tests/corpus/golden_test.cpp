@@ -1,0 +1,67 @@
+// The committed archives, one training step each.
+#include <ATen/ATen.h>
+#include <gtest/gtest.h>
+
+#include <torch/csrc/autograd/autograd.h>
+
+#include "limbeck/core/safetensors.h"
+#include "limbeck/graph/capture/capture.h"
+#include "limbeck/graph/weights/tensors.h"
+#include "limbeck/model/model.h"
+#include "tests/corpus/corpus.h"
+
+namespace limbeck::testing {
+namespace {
+
+std::string golden(const std::string& name) {
+  return std::string(LIMBECK_SOURCE_DIR) + "/tests/graph/capture/data/" + name;
+}
+
+class GoldenStep : public ::testing::TestWithParam<std::string> {};
+INSTANTIATE_TEST_SUITE_P(Cases, GoldenStep,
+                         ::testing::Values("tiny", "named_outputs", "views", "tied", "keywords", "dropping"),
+                         [](const auto& info) { return info.param; });
+
+/// Sets every drop rate of the graph to zero, as the reference's step was made.
+graph::Graph without_randomness(graph::Graph graph) {
+  for (const graph::NodeId id : graph.order()) {
+    const std::string& op = graph.node(id).op->name;
+    if (op == "aten::dropout" || op == "limbeck::drop_path") graph.edit(id).arguments[1] = 0.0;
+    if (op == "aten::scaled_dot_product_attention") graph.edit(id).arguments[4] = 0.0;
+  }
+  return graph;
+}
+
+/// The pair's train mode steps as eager does: outputs, gradients and buffers to the last bits that other kernels allow.
+TEST_P(GoldenStep, IsEagers) {
+  use_reference_settings();
+  const auto file = core::SafetensorsFile::open(golden(GetParam() + ".safetensors"));
+  std::map<std::string, at::Tensor> want;
+  for (const auto& [name, tensor] : weights::read_tensors(file)) want[name] = tensor;
+  Model model(without_randomness(capture::capture(golden(GetParam() + "_pair.pt2"))));
+  model.train();
+  std::vector<NamedTensor> inputs;
+  for (std::size_t i = 0; i < model.graph().inputs.size(); ++i)
+    inputs.push_back({"", want.at("input/" + std::to_string(i)).clone()});
+  const Outputs outputs = model.forward(Inputs(inputs));
+  std::vector<at::Tensor> roots, cotangents;
+  for (std::size_t i = 0; i < outputs.tensors.size(); ++i) {
+    const auto cotangent = want.find("step/cotangent/" + std::to_string(i));
+    if (!outputs.tensors[i].tensor.defined()) continue;
+    EXPECT_EQ(difference("output", outputs.tensors[i].tensor, want.at("step/output/" + std::to_string(i))), "");
+    if (cotangent == want.end()) continue;
+    roots.push_back(outputs.tensors[i].tensor);
+    cotangents.push_back(cotangent->second);
+  }
+  torch::autograd::backward(roots, cotangents);
+  for (const auto& [key, tensor] : want) {
+    constexpr std::string_view kGradient = "step/gradient/", kBuffer = "step/buffer/";
+    if (key.starts_with(kGradient))
+      EXPECT_EQ(difference(key, model.graph().parameter(key.substr(kGradient.size())).tensor.grad(), tensor), "");
+    if (key.starts_with(kBuffer))
+      EXPECT_EQ(difference(key, model.graph().parameter(key.substr(kBuffer.size())).tensor, tensor), "");
+  }
+}
+
+}  // namespace
+}  // namespace limbeck::testing
