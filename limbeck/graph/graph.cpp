@@ -146,7 +146,9 @@ void Graph::reorder(std::vector<NodeId> order) {
 
 void Graph::erase(NodeId id) {
   for (uint32_t output = 0; output < nodes_[id].types.size(); ++output) {
-    LIMBECK_ASSERT(users({id, output}).empty(), "[graph] cannot erase %{}: it is still used", nodes_[id].names[output]);
+    const ValueId value{id, output};
+    LIMBECK_ASSERT(users(value).empty() && !is_interface(value), "[graph] cannot erase %{}: it is still used",
+                   nodes_[id].names[output]);
   }
   const auto place = std::find(order_.begin(), order_.end(), id);
   LIMBECK_ASSERT(place != order_.end(), "[graph] node {} is not live", id);
@@ -196,12 +198,17 @@ std::vector<NodeId> Graph::users(ValueId value) const {
   return result;
 }
 
-bool Graph::is_exported(ValueId value) const {
+bool Graph::is_interface(ValueId value) const {
   bool found = false;
   for (const auto* outputs : {&train_outputs, &eval_outputs}) {
     for (const Output& output : *outputs) for_each_value(output.value, [&](ValueId used) { found |= used == value; });
   }
   for (const StateWrite& write : state_writes) found |= write.value == value;
+  return found;
+}
+
+bool Graph::is_exported(ValueId value) const {
+  bool found = is_interface(value);
   for (const ScopeOutputs& outputs : scope_outputs) {
     found |= std::find(outputs.values.begin(), outputs.values.end(), value) != outputs.values.end();
   }
@@ -292,7 +299,7 @@ ValueId Graph::resolve(std::string_view scope_path) const {
   std::vector<std::string> candidates;
   for (const ScopeOutputs& outputs : scope_outputs) {
     if (outputs.values.empty()) continue;
-    candidates.push_back(scopes_[outputs.scope].path);
+    if (outputs.call == 0) candidates.push_back(scopes_[outputs.scope].path);
     if (outputs.scope != id || outputs.call != path.call.value_or(0)) continue;
     const uint32_t index = path.index.value_or(0);
     LIMBECK_CHECK(index < outputs.values.size(), "[graph] scope '{}' has {} values, so '#{}' does not exist",

@@ -165,7 +165,7 @@ class Graph {
   NodeId insert_after(NodeId position, Node node);
   /// Moves a node's place in the execution order; the caller keeps definitions before uses.
   void reorder(std::vector<NodeId> order);
-  /// Removes a node. Throws InternalError when one of its outputs is still used.
+  /// Removes a node. Throws InternalError when one of its values is still used, is an output or is written to state.
   void erase(NodeId id);
   bool is_live(NodeId id) const;
 
@@ -239,6 +239,7 @@ class Graph {
   Graph clone() const;
 
  private:
+  bool is_interface(ValueId value) const;  // an output or written to state
   std::string unused_name(const std::string& base);
 
   NodeStore nodes_;

@@ -369,8 +369,9 @@ IntExpr ceil_div(IntExpr a, IntExpr b) { return floor_div(a + b - IntExpr(1), b)
 
 namespace {
 
-/// Recursive descent over: sum := term (('+'|'-') term)*, term := power (('*'|'//'|'%') power)*, power := unary ('**'
-/// n)?
+/// Recursive descent over Python's precedence:
+///   sum := term (('+'|'-') term)*    term := unary (('*'|'//'|'%') unary)*    unary := '-' unary | power
+///   power := atom ('**' unary)?      atom := number | symbol | function '(' sum, ... ')' | '(' sum ')'
 class Parser {
  public:
   explicit Parser(std::string_view text) : text_(text) {}
@@ -399,22 +400,34 @@ class Parser {
   }
 
   IntExpr term(int depth) {
-    IntExpr result = power(depth);
+    IntExpr result = unary(depth);
     for (;;) {
       if (accept("//")) {
-        result = floor_div(result, power(depth));
+        result = floor_div(result, unary(depth));
       } else if (accept("%")) {
-        result = mod(result, power(depth));
-      } else if (!next_is("**") && accept("*")) {
-        result = result * power(depth);
+        result = mod(result, unary(depth));
+      } else if (accept("*")) {
+        result = result * unary(depth);
       } else {
         return result;
       }
     }
   }
 
+  IntExpr unary(int depth) {
+    LIMBECK_CHECK(depth < kMaxParseDepth, "[graph] integer expression is nested deeper than {}", kMaxParseDepth);
+    if (!accept("-")) return power(depth);
+    const std::size_t start = position_;
+    if (next_is_digit()) {
+      const IntExpr negative = number(-1);
+      if (!next_is("**")) return negative;
+      position_ = start;
+    }
+    return IntExpr(0) - unary(depth + 1);
+  }
+
   IntExpr power(int depth) {
-    const IntExpr base = unary(depth);
+    const IntExpr base = atom(depth);
     if (!accept("**")) return base;
     const std::optional<int64_t> exponent = unary(depth).constant();
     LIMBECK_CHECK(exponent && *exponent >= 0 && *exponent <= 8, "[graph] exponent in '{}' must be between 0 and 8",
@@ -424,23 +437,25 @@ class Parser {
     return result;
   }
 
-  IntExpr unary(int depth) {
-    LIMBECK_CHECK(depth < kMaxParseDepth, "[graph] integer expression is nested deeper than {}", kMaxParseDepth);
-    if (accept("-")) return IntExpr(0) - unary(depth + 1);
+  IntExpr atom(int depth) {
     if (accept("(")) {
       const IntExpr inner = sum(depth + 1);
       expect(")");
       return inner;
     }
-    skip_space();
-    if (position_ < text_.size() && std::isdigit(static_cast<unsigned char>(text_[position_])) != 0) return number();
-    return symbol_or_call(depth);
+    return next_is_digit() ? number(1) : symbol_or_call(depth);
   }
 
-  IntExpr number() {
+  bool next_is_digit() {
+    skip_space();
+    return position_ < text_.size() && std::isdigit(static_cast<unsigned char>(text_[position_])) != 0;
+  }
+
+  /// Digits, summed up with their sign so that the smallest integer can be read too.
+  IntExpr number(int64_t sign) {
     int64_t value = 0;
     while (position_ < text_.size() && std::isdigit(static_cast<unsigned char>(text_[position_])) != 0) {
-      value = add(multiply(value, 10), text_[position_++] - '0');
+      value = add(multiply(value, 10), sign * (text_[position_++] - '0'));
     }
     return value;
   }

@@ -56,9 +56,12 @@ std::string double_text(double value) {
 }
 
 std::string integer_text(const IntExpr& value) {
-  static const std::set<std::string> kWords{"None", "True", "False"};
+  static const std::set<std::string> kWords{"None", "True", "False", "int", "float"};
   const std::string text = value.to_string();
-  return kWords.count(text) != 0 ? "int(" + text + ")" : text;
+  for (const std::string& symbol : value.symbols()) {
+    if (kWords.count(symbol) != 0) return "int(" + text + ")";
+  }
+  return text;
 }
 
 /// Prints one graph.
