@@ -17,11 +17,9 @@ file(COPY "${SOURCE_DIR}/examples/cmake_project" DESTINATION "${BUILD_DIR}/insta
 run("${CMAKE_COMMAND}" -S "${BUILD_DIR}/installed/cmake_project" -B "${project_build}" -G "${GENERATOR}"
     "-DCMAKE_PREFIX_PATH=${prefix}" "-DCMAKE_CXX_COMPILER=${CXX}")
 run("${CMAKE_COMMAND}" --build "${project_build}")
-run("${project_build}/hello_limbeck")
-if(NOT output MATCHES "resnet18")
+run("${project_build}/hello_limbeck" "${BUILD_DIR}/installed/hello.lmb")
+if(NOT output MATCHES "loss" OR NOT EXISTS "${BUILD_DIR}/installed/hello.lmb")
   message(FATAL_ERROR "hello_limbeck printed: ${output}")
 endif()
-
-if(EXISTS "${BUILD_DIR}/limbeck")
-  run("${prefix}/bin/limbeck" --version)
-endif()
+run("${prefix}/bin/limbeck" --version)
+run("${prefix}/bin/limbeck" show "${BUILD_DIR}/installed/hello.lmb")
