@@ -4,6 +4,7 @@
 //   convolution                                    ==>  conv2d, conv_transpose2d, ...
 //   _native_batch_norm_legit_functional + writes   ==>  batch_norm (running statistics are its hidden writes)
 //   native_layer_norm, native_group_norm           ==>  layer_norm, group_norm
+//   sigmoid, mul; add, clamp, clamp, mul, div       ==>  silu; hardswish, hardsigmoid
 //   view, permute(W), addmm, view                  ==>  linear
 //   expand, view, bmm, view                        ==>  matmul
 //   mul, mul, matmul, add, _softmax, matmul        ==>  scaled_dot_product_attention

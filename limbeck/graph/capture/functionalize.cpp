@@ -263,12 +263,14 @@ class Functionalizer {
     return dtype == type.dtype ? ValueId{new_id, 0} : cast(id, {new_id, 0}, type);
   }
 
-  /// The in-place op's arguments by name; the functional form may order or default them differently.
+  /// The in-place op's arguments in order, or by name where the functional form has others.
   std::vector<Argument> twin_arguments(const Node& node, const OpInfo& twin) {
     graph::NamedArguments named;
-    const auto& formals = node.op->schema->arguments();
+    const auto &formals = node.op->schema->arguments(), &wanted = twin.schema->arguments();
+    const bool is_in_order = formals.size() == wanted.size();  // dropout_(self, ...) is dropout(input, ...)
     for (std::size_t i = 0; i < formals.size(); ++i) {
-      if (twin.find_slot(formals[i].name())) named.emplace_back(formals[i].name(), mapped(node.arguments[i]));
+      const std::string& name = is_in_order ? wanted[i].name() : formals[i].name();
+      if (twin.find_slot(name)) named.emplace_back(name, mapped(node.arguments[i]));
     }
     return graph::complete_arguments(twin, {}, named);
   }
