@@ -117,7 +117,7 @@ void tell_setup(const Setup& setup, const StageContext& context) {
 }  // namespace
 
 std::optional<Json> run_stage(const DistillStage& stage, StageContext& context, const std::string& key) {
-  const std::string& name = stage_name(stage);
+  const std::string name = stage_name(stage);
   const std::filesystem::path folder = context.workspace().begin_stage(name, key);
   const Setup setup = set_up(stage, context, context.load(stage.student), context.load(stage.teacher));
   tell_setup(setup, context);

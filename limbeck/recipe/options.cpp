@@ -190,7 +190,7 @@ const char* stage_kind(const Stage& stage) {
   return kKinds[stage.index()];
 }
 
-const std::string& stage_name(const Stage& stage) {
+std::string stage_name(const Stage& stage) {
   if (const auto* train = std::get_if<TrainStage>(&stage)) return train->name.empty() ? train->model : train->name;
   if (const auto* distill = std::get_if<DistillStage>(&stage))
     return distill->name.empty() ? distill->student : distill->name;

@@ -101,6 +101,6 @@ void describe(Fields& fields, Recipe& recipe);
 /// "train", "distill" or "evaluate".
 const char* stage_kind(const Stage& stage);
 /// The name of the stage's result: its own, else its model's.
-const std::string& stage_name(const Stage& stage);
+std::string stage_name(const Stage& stage);
 
 }  // namespace limbeck::recipe

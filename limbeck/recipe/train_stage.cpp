@@ -6,7 +6,7 @@ namespace limbeck::recipe {
 using core::Json;
 
 std::optional<Json> run_stage(const TrainStage& stage, StageContext& context, const std::string& key) {
-  const std::string& name = stage_name(stage);
+  const std::string name = stage_name(stage);
   const std::filesystem::path folder = context.workspace().begin_stage(name, key);
   Model model = context.load(stage.model);
   prepare_for_training(model, context, stage.memory_format);
