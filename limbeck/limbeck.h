@@ -1,0 +1,32 @@
+// All of Limbeck's public headers, and its main names in namespace limbeck:
+//   namespace lb = limbeck;
+//   lb::Model student = lb::load("student.pt2");
+#pragma once
+
+#include "limbeck/data/loader.h"
+#include "limbeck/data/open_dataset.h"
+#include "limbeck/distill/distiller.h"
+#include "limbeck/graph/text.h"
+#include "limbeck/load/load.h"
+#include "limbeck/measure/evaluate.h"
+#include "limbeck/measure/latency.h"
+#include "limbeck/measure/profile.h"
+#include "limbeck/model/model.h"
+#include "limbeck/recipe/read.h"
+#include "limbeck/recipe/run.h"
+#include "limbeck/report/comparison.h"
+#include "limbeck/train/losses.h"
+#include "limbeck/train/trainer.h"
+#include "limbeck/zoo/zoo.h"
+
+namespace limbeck {
+
+using data::open_dataset;
+using distill::feature_mse;
+using distill::kd;
+using distill::KdOptions;
+using measure::evaluate;
+using measure::profile;
+using train::cross_entropy;
+
+}  // namespace limbeck
