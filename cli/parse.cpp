@@ -1,5 +1,7 @@
 #include "cli/parse.h"
 
+#include <fmt/ranges.h>
+
 #include <CLI/CLI.hpp>
 
 #include <memory>
@@ -7,6 +9,7 @@
 
 #include "cli/commands.h"
 #include "cli/flags.h"
+#include "limbeck/core/error.h"
 #include "limbeck/recipe/options.h"
 
 namespace limbeck::cli {
@@ -208,6 +211,18 @@ void add_data(CLI::App& app, std::optional<Arguments>& chosen) {
   verb->callback([arguments, &chosen] { chosen = *arguments; });
 }
 
+/// Says so, with the nearest ones, where CLI11 would only say that a verb is missing.
+bool is_unknown_verb(const CLI::App& app, const std::string& first) {
+  std::vector<std::string> verbs;
+  for (const CLI::App* verb : app.get_subcommands([](const CLI::App*) { return true; }))
+    verbs.push_back(verb->get_name());
+  if (first.starts_with('-') || std::find(verbs.begin(), verbs.end(), first) != verbs.end()) return false;
+  const std::string nearest = nearest_names(first, verbs);
+  fmt::print(stderr, "limbeck: there is no verb '{}'.{}{} Verbs: {}\n", first,
+             nearest.empty() ? "" : " Nearest: ", nearest.empty() ? "" : nearest + ".", fmt::join(verbs, ", "));
+  return true;
+}
+
 }  // namespace
 
 Parsed parse(int argc, const char* const* argv) {
@@ -221,6 +236,7 @@ Parsed parse(int argc, const char* const* argv) {
                          add_doctor, add_data}) {
     add(app, chosen);
   }
+  if (argc > 1 && is_unknown_verb(app, argv[1])) return {.arguments = std::nullopt, .exit_code = kWrongUsage};
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {

@@ -1,0 +1,68 @@
+#include <gtest/gtest.h>
+
+#include "tests/cli/process.h"
+#include "tests/cli/tiny.h"
+
+namespace limbeck::testing {
+namespace {
+
+const std::vector<std::string> kVerbs{"run",     "train",   "distill", "evaluate", "infer",
+                                      "profile", "capture", "show",    "doctor",   "data"};
+
+TEST(Usage, HelpListsTheVerbsAndExitCodes) {
+  const Finished help = run_limbeck({"--help"});
+  EXPECT_EQ(help.exit_code, 0);
+  for (const std::string& verb : kVerbs) EXPECT_TRUE(contains(help.out, "\n  " + verb + " ")) << verb << help.out;
+  EXPECT_TRUE(contains(help.out, "130 interrupted after saving"));
+  EXPECT_EQ(help.err, "");
+}
+
+TEST(Usage, HelpOfEveryVerbHasAnExample) {
+  for (const std::string& verb : kVerbs) {
+    const Finished help = run_limbeck({verb, "--help"});
+    EXPECT_EQ(help.exit_code, 0) << verb;
+    EXPECT_TRUE(contains(help.out, "Example:\n  limbeck " + verb)) << help.out;
+    EXPECT_TRUE(contains(help.out, "--json")) << verb;
+  }
+}
+
+TEST(Usage, VersionIsOneLine) {
+  const Finished version = run_limbeck({"--version"});
+  EXPECT_EQ(version.exit_code, 0);
+  EXPECT_EQ(version.out.find('\n'), version.out.size() - 1);
+  EXPECT_TRUE(contains(version.out, "."));
+}
+
+struct Wrong {
+  std::vector<std::string> arguments;
+  std::string message;
+};
+
+TEST(Usage, WrongUsageGivesTwoAndAReason) {
+  const std::vector<Wrong> all{
+      {{}, "subcommand"},
+      {{"trian"}, "there is no verb 'trian'. Nearest: train"},
+      {{"train", kTinyModel}, "--data"},
+      {{"train", kTinyModel, "--data", kTinyData, "-o", "x", "--epoch", "1"}, "--epoch"},
+      {{"train", kTinyModel, "--data", kTinyData, "-o", "x", "--epochs", "two"},
+       "'epochs' must be an integer, got 'two'"},
+      {{"distill", "--student", "a", "--teacher", "b", "--data", "c", "-o", "x", "--feature", "nonsense"}, "nonsense"},
+      {{"profile", "resnet18", "--batch", "0"}, "--batch"},
+      {{"infer", "resnet18", "--input", "a.png", "--top", "0"}, "--top"},
+      {{"infer", "resnet18", "--input", "a.safetensors", "b.png"}, "one .safetensors"},
+      {{"capture"}, "--python"},
+      {{"capture", "zoo:resnet18"}, "-o"},
+      {{"show"}, "--zoo"},
+      {{"data"}, "dataset"},
+      {{"run", "r.yaml", "--set", "epochs"}, "key=value"},
+  };
+  for (const Wrong& wrong : all) {
+    const Finished done = run_limbeck(wrong.arguments);
+    EXPECT_EQ(done.exit_code, 2) << wrong.message << "\n" << done.err;
+    EXPECT_TRUE(contains(done.err, wrong.message)) << wrong.message << "\n" << done.err;
+    EXPECT_EQ(done.out, "");
+  }
+}
+
+}  // namespace
+}  // namespace limbeck::testing

@@ -1,0 +1,274 @@
+#include <ATen/ATen.h>
+#include <gtest/gtest.h>
+
+#include <fstream>
+#include <sstream>
+
+#include "limbeck/core/table.h"
+#include "limbeck/graph/capture/capture.h"
+#include "limbeck/graph/weights/tensors.h"
+#include "limbeck/load/load.h"
+#include "limbeck/zoo/zoo.h"
+#include "tests/cli/process.h"
+#include "tests/cli/tiny.h"
+
+namespace limbeck::testing {
+namespace {
+
+namespace fs = std::filesystem;
+using core::Json;
+using core::JsonView;
+
+/// Runs with --json and reads the answer.
+Json json_of(std::vector<std::string> arguments, const ProcessOptions& options = {}) {
+  arguments.emplace_back("--json");
+  const Finished done = run_limbeck(arguments, options);
+  EXPECT_EQ(done.exit_code, 0) << done.err;
+  return done.json();
+}
+
+std::string text_of(const std::vector<std::string>& arguments, const ProcessOptions& options = {}) {
+  const Finished done = run_limbeck(arguments, options);
+  EXPECT_EQ(done.exit_code, 0) << done.err;
+  return done.out;
+}
+
+void expect_narrow(const std::string& text) {
+  std::istringstream stream(text);
+  for (std::string line; std::getline(stream, line);) EXPECT_LE(core::display_width(line), 80U) << line;
+}
+
+class Verbs : public ::testing::Test {
+ protected:
+  std::string path(const char* name) const { return (folder_.path() / name).string(); }
+  const std::string model_ = tiny_trained_model().string();
+
+ private:
+  core::TemporaryDirectory folder_;
+};
+
+std::string recipe_text(const std::string& output) {
+  return "name: tiny\noutput: " + output +
+         "\n"
+         "data: {dataset: 'synthetic:4x1x8x8?n=64', batch_size: 16}\n"
+         "models:\n"
+         "  t: {zoo: resnet_basic, options: {widths: [8, 8], blocks: [1, 1], image_size: 8, in_channels: 1, classes: "
+         "4}}\n"
+         "  s: {zoo: resnet_basic, options: {widths: [4, 4], blocks: [1, 1], image_size: 8, in_channels: 1, classes: "
+         "4}}\n"
+         "stages:\n"
+         "  - train: {model: t, epochs: 1}\n"
+         "  - distill: {student: s, teacher: t, features: [{student: avgpool, teacher: avgpool}], epochs: 1}\n"
+         "  - evaluate: {latency_runs: 5}\n";
+}
+
+TEST_F(Verbs, RunTrainsDistilsComparesAndTakesTheSecondTimeFromItsCache) {
+  core::write_file(path("r.yaml"), recipe_text(path("out")));
+  const Finished first = run_limbeck({"run", path("r.yaml")});
+  ASSERT_EQ(first.exit_code, 0) << first.err;
+  expect_narrow(first.out);
+  for (const char* part : {"t ", "s ", "Results: "}) EXPECT_TRUE(contains(first.out, part)) << first.out;
+  EXPECT_TRUE(contains(first.err, "[1/3] t  epoch 1/1")) << first.err;
+  EXPECT_FALSE(contains(first.err, "cache"));
+  EXPECT_TRUE(contains(core::read_file(path("out/report.md")), "| t |"));
+  const Finished second = run_limbeck({"run", path("r.yaml"), "--json"});
+  EXPECT_EQ(second.exit_code, 0);
+  EXPECT_EQ(second.err, "");
+  const Json report = second.json();
+  EXPECT_EQ(report, core::parse_json(core::read_file(path("out/report.json"))));
+  EXPECT_EQ(JsonView(report, "report")["stages"]["evaluate"]["comparison"]["models"].size(), 2U);
+  const Finished third = run_limbeck({"run", path("r.yaml")});
+  EXPECT_TRUE(contains(third.err, "[3/3] evaluate  taken from its cache")) << third.err;
+}
+
+TEST_F(Verbs, RunPlansWithoutTraining) {
+  core::write_file(path("r.yaml"), recipe_text(path("out")));
+  const std::string plan = text_of({"run", path("r.yaml"), "--dry-run", "--set", "stages.t.epochs=7"});
+  EXPECT_TRUE(contains(plan, "28 steps")) << plan;
+  EXPECT_TRUE(contains(plan, "feature avgpool <- avgpool")) << plan;
+  expect_narrow(plan);
+  EXPECT_FALSE(fs::exists(path("out/t/model.lmb")));
+  const Json json = json_of({"run", path("r.yaml"), "--dry-run"});
+  EXPECT_EQ(JsonView(json, "plan")["stages"].size(), 3U);
+}
+
+TEST_F(Verbs, DistillWritesAStudentThatEvaluateComparesWithItsTeacher) {
+  const Finished done =
+      run_limbeck({"distill", "--student", "resnet_basic?widths=4,4&blocks=1,1&image_size=8&in_channels=1&classes=4",
+                   "--teacher", model_, "--feature", "avgpool=avgpool:10", "--temperature", "2", "--data", kTinyData,
+                   "--data.batch_size", "16", "--epochs", "2", "-o", path("out"), "--quiet"});
+  ASSERT_EQ(done.exit_code, 0) << done.err;
+  EXPECT_EQ(done.err, "");
+  const std::string student = path("out/student/model.lmb");
+  ASSERT_TRUE(fs::exists(student));
+  const Json json = json_of({"evaluate", student, model_, "--data", kTinyData, "--latency_runs", "3"});
+  const JsonView rows = JsonView(json, "report")["stages"]["evaluate"]["comparison"]["models"];
+  ASSERT_EQ(rows.size(), 2U);
+  EXPECT_LT(rows[0]["parameters"].as_int(), rows[1]["parameters"].as_int());
+  for (const JsonView& row : rows.elements()) EXPECT_GT(row["latency"]["p50_ms"].as_double(), 0);
+}
+
+TEST_F(Verbs, EvaluatePrintsATableAndLeavesNothingBehind) {
+  const std::string text = text_of({"evaluate", model_, "--data", kTinyData, "--latency_runs", "0"});
+  EXPECT_TRUE(contains(text, "%")) << text;
+  expect_narrow(text);
+}
+
+TEST_F(Verbs, InferNamesTheLikeliestClassesOfImages) {
+  const std::string image = test_file("data/images/gray.png"), other = test_file("data/images/rgb.jpg");
+  const Json json = json_of({"infer", model_, "--input", image, other, "--top", "9"});
+  const JsonView results = JsonView(json, "answer")["results"];
+  ASSERT_EQ(results.size(), 2U);
+  for (const JsonView& result : results.elements()) {
+    ASSERT_EQ(result["classes"].size(), 4U);
+    double sum = 0, last = 1;
+    for (const JsonView& guess : result["classes"].elements()) {
+      EXPECT_LE(guess["probability"].as_double(), last);
+      last = guess["probability"].as_double();
+      sum += last;
+      EXPECT_EQ(guess["label"].as_string(), std::to_string(guess["class"].as_int()));
+    }
+    EXPECT_NEAR(sum, 1, 1e-5);
+  }
+  EXPECT_EQ(results[1]["input"].as_string(), other);
+  const std::string text = text_of({"infer", model_, "--input", image, "--top", "2"});
+  EXPECT_EQ(std::count(text.begin(), text.end(), '\n'), 3) << text;
+  EXPECT_TRUE(contains(text, image));
+}
+
+TEST_F(Verbs, InferRunsTensorsByNameAndByPosition) {
+  at::manual_seed(1);
+  const at::Tensor x = at::randn({5, 1, 8, 8});
+  Model model = load(model_);
+  const at::Tensor expected = model(x).detach();
+  const std::string input_name = model.graph().inputs.at(0).name;
+  for (const std::string& name : {input_name, std::string("anything")}) {
+    weights::write_tensors(path("x.safetensors"), std::vector<weights::NamedTensor>{{name, x}});
+    const Finished done =
+        run_limbeck({"infer", model_, "--input", path("x.safetensors"), "--output", path("y.safetensors")});
+    ASSERT_EQ(done.exit_code, 0) << done.err;
+    EXPECT_TRUE(contains(done.out, "sample 4")) << done.out;
+    const auto outputs = weights::read_tensors(core::SafetensorsFile::open(path("y.safetensors")));
+    ASSERT_EQ(outputs.size(), 1U);
+    EXPECT_EQ(outputs[0].name, "logits");
+    EXPECT_TRUE(at::allclose(outputs[0].tensor, expected, 1e-5, 1e-6)) << name;
+  }
+}
+
+TEST_F(Verbs, InferRefusesImagesWhereTheModelDoesNotSayHowToPrepareThem) {
+  const Finished done = run_limbeck({"infer", kTinyModel, "--input", test_file("data/images/gray.png")});
+  EXPECT_EQ(done.exit_code, 1);
+  EXPECT_TRUE(contains(done.err, "does not say how images must be prepared")) << done.err;
+  EXPECT_TRUE(contains(done.err, "pass a .safetensors file")) << done.err;
+}
+
+TEST_F(Verbs, ProfileCountsAndTimes) {
+  const Json json = json_of({"profile", model_, "--runs", "3", "--batch", "2", "--threads", "1"});
+  const JsonView profile(json, "profile");
+  int64_t parameters = 0;
+  for (const at::Tensor& tensor : load(model_).parameters()) parameters += tensor.numel();
+  EXPECT_EQ(profile["parameters"].as_int(), parameters);
+  EXPECT_GT(profile["macs"].as_int(), 0);
+  EXPECT_EQ(profile["threads"].as_int(), 1);
+  EXPECT_EQ(profile["file_bytes"].as_int(), static_cast<int64_t>(fs::file_size(model_)));
+  EXPECT_GT(profile["latency"]["p50_ms"].as_double(), 0);
+  EXPECT_GT(profile["private_memory_bytes"]["after_load"].as_int(), 0);
+  for (const JsonView& scope : profile["scopes"].elements())
+    EXPECT_EQ(scope["scope"].as_string().find('.'), std::string::npos);
+  const std::string text = text_of({"profile", model_, "--runs", "0", "--depth", "2"});
+  EXPECT_TRUE(contains(text, "layer1.0")) << text;
+  expect_narrow(text);
+}
+
+TEST_F(Verbs, CapturePrintsWhatItFoundAndWritesIt) {
+  const std::string source = test_file("graph/capture/data/tiny_pair.pt2");
+  const std::string text = text_of({"capture", source, "-o", path("tiny.lmb")});
+  EXPECT_TRUE(contains(text, "train and eval")) << text;
+  EXPECT_TRUE(contains(text, "free: ")) << text;
+  EXPECT_TRUE(contains(text, "Wrote " + path("tiny.lmb"))) << text;
+  EXPECT_EQ(load(path("tiny.lmb")).parameters().size(), load(source).parameters().size());
+  const Json json =
+      json_of({"capture", test_file("graph/capture/data/tiny_eval_decomposed.pt2"), "-o", path("b1.lmb")});
+  EXPECT_GT(JsonView(json, "capture")["notes"].size(), 0U);
+  EXPECT_GT(JsonView(json, "capture")["assumptions"].size(), 0U);
+  EXPECT_EQ(JsonView(json, "capture")["modes"].as_strings(), std::vector<std::string>{"eval"});
+}
+
+TEST_F(Verbs, CaptureTakesZooModels) {
+  text_of({"capture", std::string("zoo:") + kTinyModel, "-o", path("zoo.lmb")});
+  EXPECT_EQ(load(path("zoo.lmb")).parameters().size(), load(kTinyModel).parameters().size());
+}
+
+TEST_F(Verbs, CaptureAnswersWithThePythonSnippet) {
+  const std::string snippet(capture::python_snippet());
+  EXPECT_EQ(text_of({"capture", "--python"}), snippet);
+  for (const char* file : {"module.pth", "module_legacy.pth", "state_dict.pth", "state_dict_legacy.pth"}) {
+    const Finished done =
+        run_limbeck({"capture", test_file(std::string("graph/weights/data/") + file), "-o", path("x.lmb")});
+    EXPECT_EQ(done.exit_code, 1) << file;
+    EXPECT_EQ(done.out, snippet) << file;
+    EXPECT_TRUE(contains(done.err, file)) << done.err;
+    EXPECT_FALSE(fs::exists(path("x.lmb")));
+  }
+}
+
+TEST_F(Verbs, ShowPrintsTextAndTable) {
+  const std::string text = text_of({"show", model_});
+  EXPECT_EQ(text.substr(0, 6), "graph ");
+  EXPECT_TRUE(contains(text, "aten::conv2d(")) << text.substr(0, 2000);
+  const std::string table = text_of({"show", model_, "--table"});
+  EXPECT_TRUE(contains(table, "aten::conv2d")) << table;
+  EXPECT_TRUE(contains(table, "layer1.0.conv1")) << table;
+  expect_narrow(table);
+  const Json json = json_of({"show", model_});
+  EXPECT_EQ(JsonView(json, "show")["text"].as_string(), text);
+  EXPECT_GT(JsonView(json, "show")["nodes"].size(), 10U);
+}
+
+TEST_F(Verbs, ShowListsTheZoo) {
+  const std::string text = text_of({"show", "--zoo"});
+  expect_narrow(text);
+  const Json json = json_of({"show", "--zoo"});
+  ASSERT_EQ(JsonView(json, "show")["zoo"].size(), zoo::list().size());
+  for (const zoo::ZooEntry& entry : zoo::list()) EXPECT_TRUE(contains(text, entry.name)) << entry.name;
+}
+
+TEST_F(Verbs, DoctorTellsWhatThereIsAndWhatIsMissing) {
+  const std::string text = text_of({"doctor"});
+  expect_narrow(text);
+  for (const char* part : {"cgroup quota", "tiers", "L2 cache", "OpenMP runtime", "Fashion-MNIST", "bf16"})
+    EXPECT_TRUE(contains(text, part)) << part << "\n" << text;
+  const Json json = json_of({"doctor"});
+  EXPECT_GE(JsonView(json, "doctor")["cores"]["usable"].as_int(), 1);
+  EXPECT_EQ(JsonView(json, "doctor")["libtorch"]["OpenMP runtime"].size(), 1U);
+}
+
+TEST_F(Verbs, DoctorSaysWhatIsWrongInsteadOfFailing) {
+  const ProcessOptions options{.environment = {{"LIMBECK_ISA", "avx1024"}, {"LIMBECK_DATA", path("nothing")}}};
+  const Json json = json_of({"doctor"}, options);
+  const JsonView doctor(json, "doctor");
+  EXPECT_TRUE(doctor["CPU"].value().find("tier used")->is_null());
+  EXPECT_TRUE(doctor["data"].value().find("Fashion-MNIST")->is_null());
+  ASSERT_GE(doctor["missing"].size(), 2U);
+  const std::string text = text_of({"doctor"}, options);
+  EXPECT_TRUE(contains(text, "avx1024")) << text;
+  EXPECT_TRUE(contains(text, "dataset-fashion-mnist")) << text;
+}
+
+TEST_F(Verbs, DataCountsClassesPerSplit) {
+  const Json json = json_of({"data", kTinyData});
+  const JsonView data(json, "data");
+  EXPECT_EQ(data["shape"].as_ints(), (std::vector<int64_t>{1, 8, 8}));
+  EXPECT_EQ(data["splits"]["train"]["size"].as_int(), 64);
+  int64_t sum = 0;
+  for (const auto& [name, count] : data["splits"]["train"]["classes"].members()) sum += count.as_int();
+  EXPECT_EQ(sum, 64);
+  EXPECT_EQ(data["mean"].size(), 1U);
+  EXPECT_GT(data["stddev"][0].as_double(), 0);
+  const std::string text = text_of({"data", kTinyData});
+  EXPECT_TRUE(contains(text, "images [1, 8, 8]")) << text;
+  expect_narrow(text);
+}
+
+}  // namespace
+}  // namespace limbeck::testing
