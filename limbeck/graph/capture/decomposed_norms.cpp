@@ -33,6 +33,8 @@ class Pass {
         group_norm(id);
       } else if (op == "aten::_softmax" || op == "aten::_log_softmax") {
         softmax(id, op == "aten::_softmax" ? "aten::softmax.int" : "aten::log_softmax.int");
+      } else if (op == "aten::copy") {
+        copy(id);
       } else if (op == "aten::mul.Tensor") {
         silu(id);
       } else if (op == "aten::div.Tensor") {
@@ -129,6 +131,18 @@ class Pass {
   void softmax(NodeId id, const char* op) {
     if (argument(id, "half_to_float").as_bool() != false) return;
     raise_.replace(id, {id, 0}, op, {{"self", argument(id, "self")}, {"dim", argument(id, "dim")}});
+  }
+
+  /// copy(old, new) is new in old's dtype and sizes; aten::copy has no derivative.
+  void copy(NodeId id) {
+    const auto source = raise_.operand({id, 0}, 1);
+    const graph::Sizes* wanted = raise_.sizes({id, 0});
+    if (!source || wanted == nullptr || raise_.sizes(*source) == nullptr) return;
+    const graph::TensorType &from = *graph_.type(*source).tensor(), &to = *graph_.type({id, 0}).tensor();
+    if (from.dtype != to.dtype && from.sizes != to.sizes) return;
+    if (from.dtype != to.dtype)
+      return raise_.replace(id, {id, 0}, "aten::to.dtype", {{"self", *source}, {"dtype", to.dtype}});
+    raise_.replace(id, {id, 0}, "aten::expand", {{"self", *source}, {"size", Argument(*wanted)}});
   }
 
   bool is_one_call(NodeId a, NodeId b) const {

@@ -247,7 +247,7 @@ class Functionalizer {
   ValueId written_value(NodeId id, std::size_t slot, std::size_t tensor) {
     const Node& node = in_.node(id);
     if (short_name(*node.op) == "copy_") {
-      if (const auto source = copied_value(node, tensor)) return *source;
+      if (const auto source = copied_value(id, tensor)) return *source;
     }
     const OpInfo* twin = functional_twin(*node.op);
     if (twin == nullptr) refuse(node, "has no functional form");
@@ -260,7 +260,8 @@ class Functionalizer {
     const at::ScalarType dtype = functional_dtype(node, type);
     made.types[0].tensor()->dtype = dtype;
     const NodeId new_id = append(std::move(made), id);
-    return dtype == type.dtype ? ValueId{new_id, 0} : cast(id, {new_id, 0}, type);
+    return dtype == type.dtype ? ValueId{new_id, 0}
+                               : convert(id, "aten::to.dtype", {ValueId{new_id, 0}, type.dtype}, type);
   }
 
   /// The in-place op's arguments in order, or by name where the functional form has others.
@@ -275,16 +276,21 @@ class Functionalizer {
     return graph::complete_arguments(twin, {}, named);
   }
 
-  /// What `copy_` puts into a view or a buffer, when it is the source's value as it is.
-  std::optional<ValueId> copied_value(const Node& node, std::size_t tensor) {
+  /// What `copy_` puts into its target: the source in the target's dtype and sizes. (`aten::copy` has no derivative.)
+  std::optional<ValueId> copied_value(NodeId id, std::size_t tensor) {
+    const Node& node = in_.node(id);
     const ValueId* source = node.arguments[1].value();
     if (source == nullptr) return std::nullopt;
     if (tensor_of(*source) == tensor) return value_of(tensor);
-    const bool is_whole = !tensors_[tensor].viewed && memories_[tensors_[tensor].memory].kind == Memory::Kind::fresh;
     const TensorType& from = *in_.type(*source).tensor();
     const TensorType& to = *in_.type(tensors_[tensor].source).tensor();
-    if (is_whole || from.dtype != to.dtype || from.sizes != to.sizes || from.device != to.device) return std::nullopt;
-    return value_of(tensor_of(*source));
+    if (from.device != to.device || !to.sizes) return std::nullopt;
+    ValueId value = value_of(tensor_of(*source));
+    TensorType type = from;
+    type.dtype = to.dtype;
+    if (from.dtype != to.dtype) value = convert(id, "aten::to.dtype", {value, to.dtype}, type);
+    if (from.sizes != to.sizes) value = convert(id, "aten::expand", {value, Argument(*to.sizes)}, to);
+    return value;
   }
 
   /// What the functional op makes where the write keeps its target's dtype.
@@ -309,10 +315,11 @@ class Functionalizer {
     return dtype;
   }
 
-  ValueId cast(NodeId writer, ValueId value, const TensorType& type) {
+  /// Appends a call in the writer's place.
+  ValueId convert(NodeId writer, const char* op, std::vector<Argument> arguments, const TensorType& type) {
     const Node& node = in_.node(writer);
-    Node made{.op = &graph::op_info("aten::to.dtype")};
-    made.arguments = graph::complete_arguments(*made.op, {value, type.dtype}, {});
+    Node made{.op = &graph::op_info(op)};
+    made.arguments = graph::complete_arguments(*made.op, std::move(arguments), {});
     made.types = {Type{type}};
     made.scope = node.scope;
     made.call = node.call;
