@@ -15,7 +15,8 @@ set(LIMBECK_SANITIZE_FLAGS -O1 -fsanitize=address,undefined -fno-sanitize=vptr -
 add_library(limbeck_own_code INTERFACE)
 target_compile_options(limbeck_own_code INTERFACE -Wall -Wextra -Wshadow)
 if(LIMBECK_WARNINGS_AS_ERRORS)
-  target_compile_options(limbeck_own_code INTERFACE -Werror)
+  # g++ 12 takes std::string's own operator+ for an overflow (GCC bug 105651): these stay warnings.
+  target_compile_options(limbeck_own_code INTERFACE -Werror -Wno-error=array-bounds -Wno-error=restrict)
 endif()
 if(LIMBECK_SANITIZE)
   target_compile_options(limbeck_own_code INTERFACE ${LIMBECK_SANITIZE_FLAGS})
