@@ -178,6 +178,7 @@ CheckResult check_batch_1(const CorpusModel& corpus) {
 CheckResult check_decomposed(const CorpusModel& corpus) {
   constexpr double kLimit = 1e-5;
   Findings findings("decomposed");
+  if (!corpus.has_file("train_decomposed.pt2")) return findings.done("PyTorch can't decompose it");
   double worst = 0;
   const double gradient = largest_gradient(corpus);
   const auto measure = [&](const std::string& what, const at::Tensor& got, const at::Tensor& want) {

@@ -25,7 +25,7 @@ TEST_P(Corpus, RunsAsInPython) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Models, Corpus, ::testing::ValuesIn(corpus_models()),
-                         [](const auto& info) { return info.param; });
+                         [](const auto& test) { return test.param; });
 GTEST_ALLOW_UNINSTANTIATED_PARAMETERIZED_TEST(Corpus);
 
 TEST(CorpusFolder, HoldsWhatIsToBeChecked) {

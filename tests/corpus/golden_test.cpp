@@ -20,7 +20,7 @@ std::string golden(const std::string& name) {
 class GoldenStep : public ::testing::TestWithParam<std::string> {};
 INSTANTIATE_TEST_SUITE_P(Cases, GoldenStep,
                          ::testing::Values("tiny", "named_outputs", "views", "tied", "keywords", "dropping"),
-                         [](const auto& info) { return info.param; });
+                         [](const auto& test) { return test.param; });
 
 /// Sets every drop rate of the graph to zero, as the reference's step was made.
 graph::Graph without_randomness(graph::Graph graph) {
@@ -56,10 +56,11 @@ TEST_P(GoldenStep, IsEagers) {
   torch::autograd::backward(roots, cotangents);
   for (const auto& [key, tensor] : want) {
     constexpr std::string_view kGradient = "step/gradient/", kBuffer = "step/buffer/";
-    if (key.starts_with(kGradient))
+    if (key.starts_with(kGradient)) {
       EXPECT_EQ(difference(key, model.graph().parameter(key.substr(kGradient.size())).tensor.grad(), tensor), "");
-    if (key.starts_with(kBuffer))
+    } else if (key.starts_with(kBuffer)) {
       EXPECT_EQ(difference(key, model.graph().parameter(key.substr(kBuffer.size())).tensor, tensor), "");
+    }
   }
 }
 

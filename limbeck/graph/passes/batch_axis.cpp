@@ -48,19 +48,20 @@ class Propagation {
     free_inputs();
     const std::vector<NodeId>& order = graph_.order();
     std::size_t at = 0;
-    for (int attempts = 0; at < order.size();) {
+    for (int attempts = 0;;) {
       try {
-        visit(order[at]);
-        ++at;
+        for (; at < order.size(); ++at) visit(order[at]);
+        check_outputs();
+        break;
       } catch (const Error& error) {
-        if (!refusal_) refusal_ = {order[at], error.what()};
+        const NodeId failed = order[std::min(at, order.size() - 1)];
+        if (!refusal_) refusal_ = {failed, error.what()};
         if (++attempts > kMaxAttempts) return std::nullopt;
-        const std::optional<std::size_t> resume = repair(at);
+        const std::optional<std::size_t> resume = repair(failed);
         if (!resume) return std::nullopt;
         at = *resume;
       }
     }
-    if (!check_outputs()) return std::nullopt;
     graph_.ranges.push_back({.symbol = kFreeBatchSymbol, .min = 1, .max = INT64_MAX});
     return std::move(graph_);
   }
@@ -103,6 +104,10 @@ class Propagation {
       refuse_on_batch(id, "selects one sample of the batch");
     } else if (is_one_of(node, {"aten::slice.Tensor"})) {
       slice(id);
+    } else if (is_one_of(node, {"aten::cat", "aten::stack"})) {
+      check_agreement(id);
+    } else if (is_one_of(node, {"aten::linear"})) {
+      check_features(id);
     }
     infer(id);
     set_places(id);
@@ -212,6 +217,29 @@ class Propagation {
     }
   }
 
+  /// Joined tensors have one size on every axis that is not joined, symbols included.
+  void check_agreement(NodeId id) const {
+    const Node& node = graph_.node(id);
+    const ArgumentList* parts = node.arguments[0].list();
+    const Sizes* first = nullptr;
+    for (std::size_t i = 0; parts != nullptr && i < parts->size(); ++i) {
+      const Sizes* part = (*parts)[i].value() == nullptr ? nullptr : sizes(*(*parts)[i].value());
+      if (part == nullptr) return;
+      if (first == nullptr) first = part;
+      if (part->size() != first->size()) return;
+      const auto joined = node.op->is("aten::cat") ? axis_of(node.arguments[1], part->size()) : std::nullopt;
+      for (std::size_t axis = 0; axis < part->size(); ++axis) {
+        if (axis != joined && (*part)[axis] != (*first)[axis]) refuse(id, "joins tensors of which one lacks the batch");
+      }
+    }
+  }
+
+  void check_features(NodeId id) const {
+    const auto input = self(id);
+    const Sizes* from = input ? sizes(*input) : nullptr;
+    if (from != nullptr && !from->empty() && !from->back().is_constant()) refuse(id, "takes the batch for features");
+  }
+
   void slice(NodeId id) {
     const auto input = self(id);
     const Node& node = graph_.node(id);
@@ -285,9 +313,9 @@ class Propagation {
 
   /// After a node failed: gives the batch to an operand that lacks it, or tries another place in the last reshape.
   /// Returns where to go on.
-  std::optional<std::size_t> repair(std::size_t position) {
+  std::optional<std::size_t> repair(NodeId failed) {
     if (const auto demanded = take_demand()) return demanded;
-    if (const auto demanded = demand_operands(graph_.order()[position])) return demanded;
+    if (const auto demanded = demand_operands(failed)) return demanded;
     while (!choices_.empty()) {
       Choice& last = choices_.back();
       if (last.taken + 1 < last.count) {
@@ -429,16 +457,14 @@ class Propagation {
   }
 
   /// What a run returns per sample has the batch as its first axis.
-  bool check_outputs() {
+  void check_outputs() const {
     for (const graph::Output& output : graph_.eval_outputs) {
       const ValueId* value = output.value.value();
       if (value == nullptr || graph_.as_parameter(*value) != nullptr) continue;
       const Sizes* found = sizes(*value);
       if (found == nullptr || found->empty() || is_batched(*value, 0) || !has_batch_origin(*value)) continue;
-      refusal_ = {value->node, fmt::format("output '{}' loses the batch", output.name)};
-      return false;
+      fail<Unsupported>("output '{}' loses the batch", output.name);
     }
-    return true;
   }
 
   bool has_batch_origin(ValueId value) const { return sizes(value)->front() == IntExpr(batch_); }
