@@ -14,7 +14,8 @@ namespace {
 /// Values and gradients computed in float64 by hand-written formulas outside this project.
 class Golden : public testing::Test {
  protected:
-  Golden() : json_(core::parse_json(core::read_file(LIMBECK_SOURCE_DIR "/tests/distill/data/distillation_losses.json"))) {}
+  Golden()
+      : json_(core::parse_json(core::read_file(LIMBECK_SOURCE_DIR "/tests/distill/data/distillation_losses.json"))) {}
 
   at::Tensor matrix(const char* key) const {
     std::vector<double> values;
@@ -28,18 +29,24 @@ class Golden : public testing::Test {
   at::Tensor labels() const { return at::tensor(core::JsonView(json_, "golden")["y"].as_ints(), at::kLong); }
   std::vector<double> gradient(const char* row) const {
     std::vector<double> values;
-    for (const core::JsonView& v : core::JsonView(json_, "golden")["kd_T4_gradient_wrt_s"][row].elements()) values.push_back(v.as_double());
+    for (const core::JsonView& v : core::JsonView(json_, "golden")["kd_T4_gradient_wrt_s"][row].elements())
+      values.push_back(v.as_double());
     return values;
   }
 
   core::Json json_;
 };
 
+at::Tensor rows(const std::vector<double>& values, int64_t num_rows) {
+  return at::tensor(values, at::kDouble).view({num_rows, -1});
+}
+
 constexpr double kGoldenDigits = 1e-9;  // the file gives ten digits after the point
 
 TEST_F(Golden, CrossEntropy) {
   EXPECT_NEAR(train::cross_entropy(matrix("s"), labels()).item<double>(), value("cross_entropy"), kGoldenDigits);
-  EXPECT_NEAR(train::cross_entropy(matrix("s"), labels(), 0.1).item<double>(), value("label_smoothing_cross_entropy_eps0.1"), kGoldenDigits);
+  EXPECT_NEAR(train::cross_entropy(matrix("s"), labels(), 0.1).item<double>(),
+              value("label_smoothing_cross_entropy_eps0.1"), kGoldenDigits);
 }
 
 TEST_F(Golden, DivergenceAtTemperatures) {
@@ -50,7 +57,8 @@ TEST_F(Golden, DivergenceAtTemperatures) {
 
 TEST_F(Golden, CombinationWithLabels) {
   const KdOptions options{.temperature = 4, .alpha = 0.7};
-  EXPECT_NEAR(kd(matrix("s"), matrix("t"), labels(), options).item<double>(), value("alpha0.7_times_kd_T4_plus_0.3_times_ce"), kGoldenDigits);
+  EXPECT_NEAR(kd(matrix("s"), matrix("t"), labels(), options).item<double>(),
+              value("alpha0.7_times_kd_T4_plus_0.3_times_ce"), kGoldenDigits);
 }
 
 TEST_F(Golden, GradientReachesTheStudentAlone) {
@@ -60,7 +68,8 @@ TEST_F(Golden, GradientReachesTheStudentAlone) {
   for (const auto& [row, name] : {std::pair{0, "row0"}, std::pair{2, "row2"}}) {
     const std::vector<double> expected = gradient(name);
     for (int64_t column = 0; column < 4; ++column) {
-      EXPECT_NEAR(student.grad()[row][column].item<double>(), expected[static_cast<std::size_t>(column)], kGoldenDigits);
+      EXPECT_NEAR(student.grad()[row][column].item<double>(), expected[static_cast<std::size_t>(column)],
+                  kGoldenDigits);
     }
   }
 }
@@ -72,7 +81,7 @@ TEST_F(Golden, LowPrecisionInputIsComputedInFloat32) {
 }
 
 TEST(KdDivergence, PerSampleValuesHaveTheBatchMean) {
-  const at::Tensor s = at::tensor({{1.0, 2.0}, {0.0, 3.0}}, at::kDouble), t = at::tensor({{2.0, 1.0}, {0.0, 3.0}}, at::kDouble);
+  const at::Tensor s = rows({1, 2, 0, 3}, 2), t = rows({2, 1, 0, 3}, 2);
   const at::Tensor each = kd_divergence_per_sample(s, t, 2);
   ASSERT_EQ(each.sizes(), at::IntArrayRef({2}));
   EXPECT_GT(each[0].item<double>(), 0);
@@ -81,7 +90,7 @@ TEST(KdDivergence, PerSampleValuesHaveTheBatchMean) {
 }
 
 TEST(KdDivergence, StaysFiniteForExtremeLogits) {
-  const at::Tensor s = at::tensor({{1e4F, -1e4F}}), t = at::tensor({{-1e4F, 1e4F}});
+  const at::Tensor s = rows({1e4, -1e4}, 1), t = rows({-1e4, 1e4}, 1);
   EXPECT_TRUE(kd_divergence(s, t, 1).isfinite().item<bool>());
 }
 
@@ -92,9 +101,9 @@ TEST(KdDivergence, RefusesShapesAndTemperatures) {
 }
 
 TEST(FeatureMse, IsTheMeanOverAllElementsWithoutTeachersGradient) {
-  const at::Tensor s = at::tensor({{1.0F, 3.0F}}).set_requires_grad(true), t = at::tensor({{0.0F, 1.0F}}).set_requires_grad(true);
+  const at::Tensor s = rows({1, 3}, 1).set_requires_grad(true), t = rows({0, 1}, 1).set_requires_grad(true);
   const at::Tensor loss = feature_mse(s, t);
-  EXPECT_FLOAT_EQ(loss.item<float>(), 2.5F);
+  EXPECT_DOUBLE_EQ(loss.item<double>(), 2.5);
   loss.backward();
   EXPECT_FALSE(t.grad().defined());
   EXPECT_THROW(feature_mse(s, at::zeros({1, 3})), InvalidArgument);

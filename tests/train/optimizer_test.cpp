@@ -65,11 +65,12 @@ TEST_P(OptimizerState, RefusesStateOfOtherParameters) {
 
 TEST(Optimizer, GroupsTakeTheFirstPatternThatMatches) {
   const at::Tensor weight = leaf({1}), bias = leaf({1}), norm = leaf({1});
-  Optimizer optimizer({{"conv.weight", weight}, {"conv.bias", bias}, {"norm.bias", norm}},
-                      {.lr = 0.1,
-                       .weight_decay = 1,
-                       .momentum = 0,
-                       .groups = {{.pattern = "norm", .lr = 0.01, .weight_decay = 0}, {.pattern = "bias$", .weight_decay = 0}}});
+  Optimizer optimizer(
+      {{"conv.weight", weight}, {"conv.bias", bias}, {"norm.bias", norm}},
+      {.lr = 0.1,
+       .weight_decay = 1,
+       .momentum = 0,
+       .groups = {{.pattern = "norm", .lr = 0.01, .weight_decay = 0}, {.pattern = "bias$", .weight_decay = 0}}});
   for (const at::Tensor& tensor : {weight, bias, norm}) tensor.mutable_grad() = at::ones({1});
   optimizer.step(1);
   EXPECT_FLOAT_EQ(weight.item<float>(), 1 - 0.1F * 2);

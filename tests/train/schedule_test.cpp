@@ -32,8 +32,16 @@ TEST(Schedule, CosineEndsAtItsFinalFractionAndIsHalfwayInTheMiddle) {
 
 // torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=1, total_steps=10): the learning rates of its ten steps.
 TEST(Schedule, OneCycleEqualsPyTorchs) {
-  const double expected[] = {0.040000000000000036, 0.52, 1.0, 0.9504846320134737, 0.8117456539497631,
-                             0.6112620219362893, 0.38874197806371075, 0.18825834605023697, 0.049519367986526286, 4e-06};
+  const double expected[] = {0.040000000000000036,
+                             0.52,
+                             1.0,
+                             0.9504846320134737,
+                             0.8117456539497631,
+                             0.6112620219362893,
+                             0.38874197806371075,
+                             0.18825834605023697,
+                             0.049519367986526286,
+                             4e-06};
   for (int64_t step = 0; step < 10; ++step) {
     EXPECT_NEAR(learning_rate_factor({.kind = ScheduleKind::one_cycle}, step, 10, 5), expected[step], 1e-12) << step;
   }

@@ -1,0 +1,161 @@
+#include "limbeck/train/trainer.h"
+
+#include <ATen/ATen.h>
+#include <ATen/CPUGeneratorImpl.h>
+#include <gtest/gtest.h>
+
+#include <limits>
+
+#include "limbeck/core/error.h"
+#include "limbeck/core/file.h"
+#include "limbeck/data/open_dataset.h"
+#include "limbeck/graph/builder.h"
+#include "limbeck/graph/lmb.h"
+#include "limbeck/train/losses.h"
+
+namespace limbeck::train {
+namespace {
+
+using graph::ArgumentList;
+using graph::IntExpr;
+using graph::ValueId;
+
+/// conv - bn - relu - dropout - linear, with an `index` (a gather by a constant, whose backward accumulates) in
+/// between.
+Model network(uint64_t seed) {
+  graph::Graph graph;
+  graph::Builder builder(graph);
+  at::Generator generator = at::detail::createCPUGenerator(seed);
+  const auto weight = [&](std::vector<int64_t> sizes) { return at::empty(sizes).normal_(0, 0.2, generator); };
+  const ValueId x = builder.input("x", {IntExpr::symbol("B"), 1, 8, 8});
+  ValueId h = builder.call("aten::conv2d", {x, builder.parameter("conv.weight", weight({6, 1, 3, 3})), nullptr,
+                                            ArgumentList{2, 2}, ArgumentList{1, 1}});
+  h = builder.call("aten::batch_norm",
+                   {h, builder.parameter("bn.weight", at::ones({6})), builder.parameter("bn.bias", at::zeros({6})),
+                    builder.buffer("bn.running_mean", at::zeros({6})), builder.buffer("bn.running_var", at::ones({6})),
+                    false, 0.1, 1e-5, false});
+  h = builder.call("aten::relu", {h});
+  h = builder.call("aten::flatten.using_ints", {h, 1});
+  const ValueId index = builder.buffer("gather", at::arange(120, at::kLong).remainder(96));
+  h = builder.call("aten::index.Tensor", {h, ArgumentList{nullptr, index}});
+  h = builder.call("aten::dropout", {h, 0.2, false});
+  h = builder.call("aten::linear",
+                   {h, builder.parameter("fc.weight", weight({4, 120})), builder.parameter("fc.bias", at::zeros({4}))});
+  builder.outputs({{"logits", h}});
+  return Model(std::move(graph));
+}
+
+data::Loader loader() {
+  return {data::open_dataset("synthetic:4x1x8x8?n=160"),
+          {.batch_size = 16,
+           .shuffle = true,
+           .drop_last = true,
+           .seed = 5,
+           .transforms = {data::RandomCrop{.padding = 1}, data::HorizontalFlip{}}}};
+}
+
+TrainOptions options(OptimizerKind kind, Precision precision = Precision::fp32) {
+  return {.epochs = 3,
+          .optimizer = {.kind = kind, .lr = kind == OptimizerKind::sgd ? 0.05 : 0.003, .weight_decay = 1e-3},
+          .schedule = {.kind = ScheduleKind::one_cycle},
+          .clip_norm = 1,
+          .precision = precision,
+          .seed = 11};
+}
+
+bool same_tensors(const Model& a, const Model& b) {
+  for (const graph::Parameter& parameter : a.graph().parameters()) {
+    if (!at::equal(parameter.tensor, b.graph().parameter(parameter.name).tensor)) return false;
+  }
+  return true;
+}
+
+TrainSummary run(const Model& model, const TrainOptions& options, const RunControl& control = {}) {
+  data::Loader batches = loader();
+  return train(model, {}, classification_objective(model, options.label_smoothing), batches, options, control);
+}
+
+TEST(Trainer, LearnsAndReportsEveryEpoch) {
+  const Model model = network(1);
+  const TrainSummary summary = run(model, options(OptimizerKind::sgd));
+  ASSERT_TRUE(summary.completed);
+  ASSERT_EQ(summary.progress.epochs.size(), 3U);
+  EXPECT_LT(summary.progress.epochs.back().loss, summary.progress.epochs.front().loss);
+  EXPECT_EQ(summary.progress.step, 30);
+}
+
+class Resume : public testing::TestWithParam<std::tuple<OptimizerKind, Precision, int>> {};
+INSTANTIATE_TEST_SUITE_P(Everywhere, Resume,
+                         testing::Combine(testing::Values(OptimizerKind::sgd, OptimizerKind::adamw),
+                                          testing::Values(Precision::fp32, Precision::bf16),
+                                          testing::Values(1, 9, 10, 11, 29)));
+
+/// Stops in one process's place at any step, goes on with new objects, and ends at the same bits.
+TEST_P(Resume, IsBitExactFromAnyStep) {
+  const auto [kind, precision, stop_at] = GetParam();
+  const Model unbroken = network(1), first = network(1), second = network(2);
+  run(unbroken, options(kind, precision));
+  const core::TemporaryDirectory folder;
+  core::StopFlag stop;
+  RunControl control{.checkpoint_directory = folder.path(), .run_hash = "h", .stop = &stop};
+  int steps = 0;
+  control.on_progress = [&, stop_at = stop_at](const ProgressEvent& event) {
+    if (!event.is_epoch_end && ++steps == stop_at) stop.request();
+  };
+  const TrainSummary interrupted = run(first, options(kind, precision), control);
+  ASSERT_FALSE(interrupted.completed);
+  ASSERT_EQ(interrupted.progress.step, stop_at);
+  const TrainSummary resumed =
+      run(second, options(kind, precision), {.checkpoint_directory = folder.path(), .run_hash = "h"});
+  EXPECT_TRUE(resumed.completed);
+  EXPECT_EQ(resumed.resumed_at_step, stop_at);
+  EXPECT_TRUE(same_tensors(unbroken, second));
+}
+
+TEST(Trainer, RefusesTheCheckpointOfAnotherRun) {
+  const core::TemporaryDirectory folder;
+  run(network(1), options(OptimizerKind::sgd), {.checkpoint_directory = folder.path(), .run_hash = "a"});
+  EXPECT_THROW(run(network(1), options(OptimizerKind::sgd), {.checkpoint_directory = folder.path(), .run_hash = "b"}),
+               InvalidArgument);
+}
+
+TEST(Trainer, LeavesTheStudentAloneInItsFile) {
+  const core::TemporaryDirectory folder;
+  const Model model = network(1);
+  run(model, options(OptimizerKind::sgd), {.checkpoint_directory = folder.path(), .run_hash = "a"});
+  const std::string latest = core::read_file(folder.path() / "latest");
+  EXPECT_TRUE(same_tensors(model, Model(graph::load_lmb(folder.path() / latest / "model.lmb"))));
+}
+
+TEST(Trainer, NamesTheStepWhereTheLossIsNoLongerFinite) {
+  const Model model = network(1);
+  data::Loader batches = loader();
+  int calls = 0;
+  const Objective objective = [&](const data::Batch& batch, const Progress&) -> StepResult {
+    Model handle = model;
+    const at::Tensor logits = handle.forward(batch.x).logits();
+    const at::Tensor loss = cross_entropy(logits, batch.y);
+    return {.loss = ++calls == 4 ? loss * std::numeric_limits<double>::quiet_NaN() : loss, .logits = logits};
+  };
+  try {
+    train(model, {}, objective, batches, options(OptimizerKind::sgd), {});
+    FAIL() << "a NaN went unnoticed";
+  } catch (const InvalidArgument& error) {
+    EXPECT_NE(std::string(error.what()).find("epoch 1, step 4"), std::string::npos) << error.what();
+  }
+}
+
+TEST(Trainer, RefusesOptionsOutOfRange) {
+  const Model model = network(1);
+  EXPECT_THROW(run(model, {.epochs = 0}), InvalidArgument);
+  EXPECT_THROW(run(model, {.clip_norm = -1}), InvalidArgument);
+}
+
+TEST(CrossEntropy, RefusesShapesAndDtypes) {
+  EXPECT_THROW(cross_entropy(at::zeros({2}), at::zeros({2}, at::kLong)), InvalidArgument);
+  EXPECT_THROW(cross_entropy(at::zeros({2, 3}), at::zeros({2})), InvalidArgument);
+  EXPECT_THROW(cross_entropy(at::zeros({2, 3}), at::zeros({3}, at::kLong)), InvalidArgument);
+}
+
+}  // namespace
+}  // namespace limbeck::train
