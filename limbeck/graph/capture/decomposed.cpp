@@ -28,6 +28,24 @@ void drop_clones_of_dropout(Export& source) {
   }
 }
 
+/// run_decompositions() forgets torch.no_grad(). What a model writes to a buffer has no gradient in training (it would
+/// keep the last step's graph alive), so it has none where forward uses it either.
+void detach_written_values(Export& source) {
+  graph::Graph& graph = source.graph;
+  for (const graph::StateWrite& write : std::vector<graph::StateWrite>(graph.state_writes)) {
+    const graph::TensorType* type = graph.type(write.value).tensor();
+    if (type == nullptr || !c10::isFloatingType(type->dtype) || graph.users(write.value).empty()) continue;
+    const Node& made_by = graph.node(write.value.node);
+    Node detach{.op = &graph::op_info("aten::detach")};
+    detach.arguments = {write.value};
+    detach.types = {graph.type(write.value)};
+    detach.scope = made_by.scope;
+    detach.call = made_by.call;
+    detach.outer_calls = made_by.outer_calls;
+    graph.replace_all_uses(write.value, {graph.insert_after(write.value.node, std::move(detach)), 0});
+  }
+}
+
 }  // namespace
 
 std::optional<ValueId> Raiser::operand(ValueId value, std::size_t slot) const {
@@ -63,6 +81,7 @@ void raise_decomposed(Export& source) {
   raise_convolutions_and_norms(source);
   raise_matmuls(source);
   raise_attention(source);
+  detach_written_values(source);
   graph::eliminate_dead_nodes(source.graph);
 }
 
