@@ -13,7 +13,7 @@ inline constexpr const char* kTinyData = "synthetic:4x1x8x8?n=64";
 const std::filesystem::path& tiny_trained_model();
 
 /// A file that the tests of a reader have.
-inline std::string test_file(const std::string& path) { return std::string(LIMBECK_SOURCE_DIR) + "/tests/" + path; }
+inline std::string test_file(const std::string& path) { return LIMBECK_SOURCE_DIR "/tests/" + path; }
 
 /// Whether `text` contains `part`.
 inline bool contains(const std::string& text, const std::string& part) { return text.find(part) != std::string::npos; }
