@@ -1,8 +1,8 @@
 """Limbeck's Model against PyTorch eager on one model: inference and a training step, side by side.
 
 Both run the same weights on the same data with the same number of threads, memory format and precision. Short rounds of
-the two alternate, so that both see the machine's drift. Before timing, outputs, losses, gradients, parameters and
-buffers must be bit-equal.
+the two alternate, and the ratio is the median of the ratios within a turn, so that both see the machine's drift. Before
+timing, outputs, losses, gradients, parameters and buffers must be bit-equal.
 
     .venv/bin/python bench/model_speed/model_speed.py --server build/release/bench/model_speed_server
 """
@@ -119,25 +119,38 @@ def check(eager, limbeck, folder):
 
 
 def compare(eager, limbeck, what, options):
-    """Alternating rounds, the order turned round each time. Returns the times of both."""
-    times = {"eager": [], "limbeck": []}
+    """Alternating rounds, the order turned round each time. Returns a list of rounds for each side."""
+    rounds = {"eager": [], "limbeck": []}
     sides = [("eager", eager), ("limbeck", limbeck)]
     for _, side in sides:
         side.rounds(what, options.warm_up)
     for turn in range(options.rounds):
         for name, side in sides if turn % 2 == 0 else sides[::-1]:
-            times[name] += side.rounds(what, options.iterations)[options.skip:]
-    return times
+            rounds[name].append(side.rounds(what, options.iterations)[options.skip:])
+    return rounds
 
 
-def summary(times):
-    ordered = sorted(times)
-    return {"median_ms": statistics.median(ordered), "p10_ms": ordered[len(ordered) // 10],
+def summary(rounds):
+    ordered = sorted(time for times in rounds for time in times)
+    return {"median_ms": statistics.median(ordered), "min_ms": ordered[0], "p10_ms": ordered[len(ordered) // 10],
             "p90_ms": ordered[(len(ordered) * 9) // 10]}
+
+
+def paired_ratio(rounds):
+    """Median over the turns of the ratio within a turn: what else the machine does falls on both sides of it."""
+    return statistics.median(statistics.median(ours) / statistics.median(theirs)
+                             for ours, theirs in zip(rounds["limbeck"], rounds["eager"]))
 
 
 def zoo_name(options):
     return f"zoo:{options.model}?image_size={options.size}"
+
+
+def print_row(result):
+    eager, limbeck = result["eager"], result["limbeck"]
+    print(f"{result['case']:<30} {eager['median_ms']:9.2f} {limbeck['median_ms']:9.2f} {result['ratio']:7.3f}   "
+          f"{result['ratio_of_minima']:6.3f}   {eager['p10_ms']:.1f}-{eager['p90_ms']:.1f} / "
+          f"{limbeck['p10_ms']:.1f}-{limbeck['p90_ms']:.1f}", flush=True)
 
 
 def run_case(options, memory_format, dtype, folder):
@@ -155,14 +168,13 @@ def run_case(options, memory_format, dtype, folder):
     num_equal = check(eager, limbeck, folder)
     results = []
     for what in ("infer", "train"):
-        times = compare(eager, limbeck, what, options)
+        rounds = compare(eager, limbeck, what, options)
         result = {"case": f"{what} {dtype} {memory_format}", "bit_equal_tensors": num_equal,
-                  "eager": summary(times["eager"]), "limbeck": summary(times["limbeck"])}
-        result["ratio"] = result["limbeck"]["median_ms"] / result["eager"]["median_ms"]
+                  "eager": summary(rounds["eager"]), "limbeck": summary(rounds["limbeck"]),
+                  "ratio": paired_ratio(rounds)}
+        result["ratio_of_minima"] = result["limbeck"]["min_ms"] / result["eager"]["min_ms"]
         results.append(result)
-        print(f"{result['case']:<30} {result['eager']['median_ms']:9.2f} {result['limbeck']['median_ms']:9.2f} "
-              f"{result['ratio']:7.3f}   p10-p90 {result['eager']['p10_ms']:.1f}-{result['eager']['p90_ms']:.1f} / "
-              f"{result['limbeck']['p10_ms']:.1f}-{result['limbeck']['p90_ms']:.1f}", flush=True)
+        print_row(result)
     limbeck.close()
     return results
 
@@ -201,7 +213,9 @@ def main():
     torch.set_num_threads(options.threads)
     print(f"{options.model}, batch {options.batch}, 3x{options.size}x{options.size}, {options.threads} threads; "
           + ", ".join(f"{key} {value}" for key, value in machine().items()))
-    print(f"{'case':<30} {'eager ms':>9} {'limbeck':>9} {'ratio':>7}")
+    print(f"{'case':<30} {'eager ms':>9} {'limbeck':>9} {'ratio':>7}   minima   p10-p90 ms")
+    if os.getloadavg()[0] > 0.5:
+        print(f"warning: the machine is busy (load {os.getloadavg()[0]:.1f}); times below are not those of a quiet one")
     results = []
     with tempfile.TemporaryDirectory() as folder:
         for dtype in options.dtypes:
