@@ -76,7 +76,7 @@ ValueId Layers::batch_norm(std::string_view name, ValueId x, const NormOptions& 
                                 .when = Mode::train,
                                 .scope = graph.node(counted.node).scope});
   return builder_.call("aten::batch_norm",
-                       {x, weight, bias, mean, variance, false, options.momentum, options.eps, false});
+                       {x, weight, bias, mean, variance, false, options.momentum, options.eps, true});
 }
 
 ValueId Layers::linear(std::string_view name, ValueId x, int64_t out, Init init) {
