@@ -227,21 +227,17 @@ CheckResult check_drop_rates(const CorpusModel& corpus) {
   const c10::NoGradGuard no_grad;
   model.train();
   at::manual_seed(7);
-  std::vector<int64_t> dropped(taps.size(), 0);
   constexpr int64_t kBatch = 33, kRuns = 8;
+  int64_t total = 0;
+  double expected = 0, variance = 0;
   for (int64_t run = 0; run < kRuns; ++run) {
     const Outputs outputs = model.forward(corpus.inputs(model.graph(), kBatch), options);
     for (std::size_t i = 0; i < taps.size(); ++i) {
-      const at::Tensor value = outputs.taps[i].tensor.flatten(1);
-      dropped[i] += value.eq(0).all(1).sum().item<int64_t>();
+      const at::Tensor rows = outputs.taps[i].tensor.flatten(1);  // samples, or windows of samples
+      total += rows.eq(0).all(1).sum().item<int64_t>();
+      expected += taps[i].second * static_cast<double>(rows.size(0));
+      variance += taps[i].second * (1 - taps[i].second) * static_cast<double>(rows.size(0));
     }
-  }
-  int64_t total = 0;
-  double expected = 0, variance = 0;
-  for (std::size_t i = 0; i < taps.size(); ++i) {
-    total += dropped[i];
-    expected += taps[i].second * kBatch * kRuns;
-    variance += taps[i].second * (1 - taps[i].second) * kBatch * kRuns;
   }
   const double sigmas = (static_cast<double>(total) - expected) / std::sqrt(variance);
   if (std::abs(sigmas) > 3)
