@@ -75,6 +75,11 @@ std::size_t display_width(std::string_view text) {
   return static_cast<std::size_t>(std::count_if(text.begin(), text.end(), starts_code_point));
 }
 
+std::string truncate_to_width(std::string_view text, std::size_t width) {
+  if (display_width(text) <= width) return std::string(text);
+  return width == 0 ? std::string() : std::string(text.substr(0, prefix_bytes(text, width - 1))) + "…";
+}
+
 void Table::add_row(std::vector<std::string> cells) {
   LIMBECK_CHECK(cells.size() == columns_.size(), "[table] a row needs {} cells, got {}", columns_.size(), cells.size());
   rows_.push_back(std::move(cells));

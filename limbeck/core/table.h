@@ -39,4 +39,7 @@ class Table {
 /// Columns that `text` takes on a terminal: code points of UTF-8 (combining and double-width ones are not told apart).
 std::size_t display_width(std::string_view text);
 
+/// The text if it fits into `width` columns, else its beginning and "…".
+std::string truncate_to_width(std::string_view text, std::size_t width);
+
 }  // namespace limbeck::core

@@ -56,8 +56,8 @@ TeacherChoice choose_teacher(const DistillStage& stage, const StageContext& cont
 }
 
 Setup set_up(const DistillStage& stage, const StageContext& context, Model student, Model teacher) {
-  prepare_for_training(student, context, stage.memory_format);
-  prepare_for_training(teacher, context, stage.memory_format);
+  fit_to_data(student, context, stage.memory_format);
+  fit_to_data(teacher, context, stage.memory_format);
   const at::Tensor samples = context.data().test_images(2, stage.memory_format);
   std::vector<distill::BoundTerm> terms = distill::bind_terms(student, teacher, samples, stage.distill);
   TeacherChoice choice = choose_teacher(stage, context, teacher, terms);
@@ -68,14 +68,14 @@ Setup set_up(const DistillStage& stage, const StageContext& context, Model stude
 }
 
 /// Null when stopped.
-std::shared_ptr<distill::Teacher> make_teacher(const Setup& setup, const StageContext& context,
-                                               const std::filesystem::path& folder, const std::string& key) {
+std::shared_ptr<distill::Teacher> make_teacher(const Setup& setup, const StageContext& context, const std::string& name,
+                                               const std::string& key) {
   const std::vector<std::string> taps = distill::teacher_taps(setup.terms);
   const distill::FeatureTransform transform = distill::teacher_transform(setup.terms);
   if (!setup.choice.is_cached) return distill::live_teacher(setup.teacher, taps, transform);
   const auto& on_counting = context.control().events.on_counting;
   distill::CacheOptions options{
-      .path = folder / "teacher_outputs.safetensors", .key = key, .stop = context.control().stop};
+      .path = context.workspace().teacher_outputs_file(name), .key = key, .stop = context.control().stop};
   if (on_counting) {
     options.on_progress = [&](int64_t done, int64_t all) { on_counting(context.title, "teacher outputs", done, all); };
   }
@@ -118,11 +118,11 @@ void tell_setup(const Setup& setup, const StageContext& context) {
 
 std::optional<Json> run_stage(const DistillStage& stage, StageContext& context, const std::string& key) {
   const std::string name = stage_name(stage);
-  const std::filesystem::path folder = context.workspace().begin_stage(name, key);
+  context.workspace().begin_stage(name, key);
   const Setup setup = set_up(stage, context, context.load(stage.student), context.load(stage.teacher));
   tell_setup(setup, context);
   const std::string teacher_hash = tensors_hash(setup.teacher);
-  const std::shared_ptr<distill::Teacher> teacher = make_teacher(setup, context, folder, key);
+  const std::shared_ptr<distill::Teacher> teacher = make_teacher(setup, context, name, key);
   if (teacher == nullptr) return std::nullopt;
   distill::KdOptions kd = stage.distill.kd;
   kd.label_smoothing = stage.train.label_smoothing;
@@ -130,13 +130,11 @@ std::optional<Json> run_stage(const DistillStage& stage, StageContext& context, 
   const train::TrainSummary summary =
       train::train(setup.student, distill::adapters_of(setup.terms),
                    distill::distillation_objective(setup.student, teacher, setup.terms, kd), loader, stage.train,
-                   training_control(context, folder, key));
+                   training_control(context, name, key));
   LIMBECK_ASSERT(tensors_hash(setup.teacher) == teacher_hash,
                  "[distill] the teacher changed while the student was trained");
   if (!summary.completed) return std::nullopt;
   graph::save_lmb(setup.student.graph(), context.workspace().model_file(name));
-  std::filesystem::remove_all(folder / "checkpoint");
-  std::filesystem::remove(folder / "teacher_outputs.safetensors");
   Json result = to_json(summary);
   result["teacher_outputs"] = setup.choice.reason;
   result["features"] = adapters_json(setup.terms);

@@ -71,7 +71,7 @@ std::optional<Json> run_stage(const EvaluateStage& stage, StageContext& context,
   std::vector<Model> models;
   for (const std::string& name : models_of(stage, context)) {
     Model model = context.load(name);
-    prepare_for_training(model, context, stage.memory_format);
+    fit_to_data(model, context, stage.memory_format);
     model.eval();
     const std::optional<measure::AccuracyResult> accuracy = accuracy_of(model, name, stage, context);
     if (!accuracy) return std::nullopt;

@@ -53,6 +53,9 @@ std::optional<Json> obtain(const Stage& stage, StageContext& context, const std:
     (*result)["seconds"] = std::chrono::duration<double>(Clock::now() - start).count();
     context.workspace().put_result(stage_name(stage), key, *result);
   }
+  // Only now, with the result in place, is there nothing left to go on from; after a kill in between, the next run does
+  // it.
+  context.workspace().end_stage(stage_name(stage));
   if (events.on_stage_end) {
     events.on_stage_end(context.title, from_cache, std::chrono::duration<double>(Clock::now() - start).count());
   }

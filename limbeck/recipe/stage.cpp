@@ -8,6 +8,7 @@
 
 #include "limbeck/core/error.h"
 #include "limbeck/core/hash.h"
+#include "limbeck/data/fingerprint.h"
 #include "limbeck/data/preprocessing.h"
 #include "limbeck/load/load.h"
 #include "limbeck/measure/profile.h"
@@ -72,8 +73,12 @@ StageContext::StageContext(const Recipe& recipe, const RunControl& control, cons
     sources_[name] = {.key = model_key(options, recipe.seed), .base = name};
   }
   DataOptions options = data.options();
+  options.path.clear();  // what lies there counts, not where it lies
+  options.workers = 0;   // every number of them reads the same batches
   Json json = effective_options([&](Fields& fields) { describe(fields, options); });
   json["seed"] = recipe.seed;
+  json["train"] = data::fingerprint(*data.train_set());
+  json["test"] = data::fingerprint(*data.test_set());
   data_key_ = core::sha256_hex(json.dump());
 }
 
@@ -119,10 +124,9 @@ Model make_model(const ModelOptions& options, uint64_t seed) {
   return model;
 }
 
-train::RunControl training_control(const StageContext& context, const std::filesystem::path& folder,
-                                   const std::string& key) {
+train::RunControl training_control(const StageContext& context, const std::string& stage, const std::string& key) {
   const RunControl& control = context.control();
-  train::RunControl training{.checkpoint_directory = folder / "checkpoint",
+  train::RunControl training{.checkpoint_directory = context.workspace().checkpoint_folder(stage),
                              .checkpoint_seconds = control.checkpoint_seconds,
                              .checkpoint_steps = control.checkpoint_steps,
                              .run_hash = key,
@@ -159,7 +163,7 @@ Json to_json(const train::TrainSummary& summary) {
   return Json::object({{"steps", summary.progress.step}, {"epochs", std::move(epochs)}});
 }
 
-void prepare_for_training(Model& model, const StageContext& context, MemoryLayout layout) {
+void fit_to_data(Model& model, const StageContext& context, MemoryLayout layout) {
   model.to(layout == MemoryLayout::channels_last ? at::MemoryFormat::ChannelsLast : at::MemoryFormat::Contiguous);
   graph::Graph graph = model.graph();
   graph.metadata[data::kPreprocessingKey] = context.data().preprocessing_json();

@@ -32,7 +32,7 @@ class StageContext {
 
   /// The hash of the model that `name` stands for now.
   const std::string& key_of(const std::string& name) const;
-  /// Hash of the data options and seed.
+  /// Hash of the data's content and options, and the seed.
   const std::string& data_key() const { return data_key_; }
   /// A model of its own: a stage's result from its file, else built or loaded as `models` says.
   Model load(const std::string& name) const;
@@ -76,13 +76,12 @@ core::Json plan_stage(const EvaluateStage& stage, const StageContext& context);
 core::Json describe_model(const Model& model, const StageContext& context);
 
 /// Control of one training run: checkpoints in the stage's folder, progress to the run's events.
-train::RunControl training_control(const StageContext& context, const std::filesystem::path& folder,
-                                   const std::string& key);
+train::RunControl training_control(const StageContext& context, const std::string& stage, const std::string& key);
 
 /// Epochs and time of a training run as JSON.
 core::Json to_json(const train::TrainSummary& summary);
 
 /// Puts weights of convolutions into the layout and the data's preprocessing and labels into the model's metadata.
-void prepare_for_training(Model& model, const StageContext& context, MemoryLayout layout);
+void fit_to_data(Model& model, const StageContext& context, MemoryLayout layout);
 
 }  // namespace limbeck::recipe

@@ -7,16 +7,15 @@ using core::Json;
 
 std::optional<Json> run_stage(const TrainStage& stage, StageContext& context, const std::string& key) {
   const std::string name = stage_name(stage);
-  const std::filesystem::path folder = context.workspace().begin_stage(name, key);
+  context.workspace().begin_stage(name, key);
   Model model = context.load(stage.model);
-  prepare_for_training(model, context, stage.memory_format);
+  fit_to_data(model, context, stage.memory_format);
   data::Loader loader = context.data().train_loader(stage.memory_format);
   const train::TrainSummary summary =
       train::train(model, {}, train::classification_objective(model, stage.train.label_smoothing), loader, stage.train,
-                   training_control(context, folder, key));
+                   training_control(context, name, key));
   if (!summary.completed) return std::nullopt;
   graph::save_lmb(model.graph(), context.workspace().model_file(name));
-  std::filesystem::remove_all(folder / "checkpoint");
   return to_json(summary);
 }
 

@@ -63,4 +63,9 @@ fs::path Workspace::begin_stage(const std::string& stage, const std::string& key
   return folder;
 }
 
+void Workspace::end_stage(const std::string& stage) const {
+  fs::remove_all(checkpoint_folder(stage));
+  fs::remove(teacher_outputs_file(stage));
+}
+
 }  // namespace limbeck::recipe

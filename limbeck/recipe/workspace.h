@@ -4,6 +4,7 @@
 //   OUTPUT/teacher/result.json   key, what was done and how it went
 //   OUTPUT/teacher/model.lmb     the result
 //   OUTPUT/teacher/checkpoint/   while it is being made
+//   OUTPUT/student/teacher_outputs.safetensors   likewise, of a distillation that computes them once
 //   OUTPUT/report.json, report.md
 #pragma once
 
@@ -26,6 +27,10 @@ class Workspace {
   const std::filesystem::path& root() const { return root_; }
   std::filesystem::path stage_folder(const std::string& stage) const { return root_ / stage; }
   std::filesystem::path model_file(const std::string& stage) const { return root_ / stage / "model.lmb"; }
+  std::filesystem::path checkpoint_folder(const std::string& stage) const { return root_ / stage / "checkpoint"; }
+  std::filesystem::path teacher_outputs_file(const std::string& stage) const {
+    return root_ / stage / "teacher_outputs.safetensors";
+  }
 
   /// The result of a finished stage if it was made under `key`; a damaged or missing one is nothing.
   std::optional<core::Json> find_result(const std::string& stage, const std::string& key) const;
@@ -33,6 +38,8 @@ class Workspace {
   void put_result(const std::string& stage, const std::string& key, core::Json result) const;
   /// Prepares the folder for a stage under `key`: what belongs to another key goes.
   std::filesystem::path begin_stage(const std::string& stage, const std::string& key) const;
+  /// Removes what only an unfinished stage needs: its checkpoints and computed teacher outputs.
+  void end_stage(const std::string& stage) const;
 
  private:
   std::filesystem::path root_;

@@ -133,7 +133,8 @@ std::optional<std::string> latest_name(const fs::path& directory) {
 
 void save_checkpoint(const fs::path& directory, const TrainingState& state, const std::string& recipe_hash) {
   core::create_directories(directory);
-  const std::string name = fmt::format("step-{:08}", state.progress.step);
+  const std::string name = fmt::format("step-{:08}-epoch-{:04}", state.progress.step, state.progress.next.epoch);
+  if (latest_name(directory) == name) return;  // the same state: it must not be gone while it is written again
   const fs::path temporary = directory / (name + ".tmp"), complete = directory / name;
   fs::remove_all(temporary);
   core::create_directories(temporary);
@@ -142,7 +143,7 @@ void save_checkpoint(const fs::path& directory, const TrainingState& state, cons
                          {{"progress", to_json(state.progress).dump()},
                           {"environment", ArithmeticEnvironment::current().to_string()},
                           {"recipe_hash", recipe_hash}});
-  fs::remove_all(complete);  // only ever one that `latest` does not name, or the same state saved twice
+  fs::remove_all(complete);  // one that a kill left before `latest` named it
   std::error_code error;
   fs::rename(temporary, complete, error);
   if (error) fail<IoError>("[checkpoint] cannot rename {}: {}", temporary.string(), error.message());

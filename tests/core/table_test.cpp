@@ -48,5 +48,13 @@ TEST(Table, HandlesNoRowsAndNoColumns) {
   EXPECT_THROW(example().add_row({"too", "few"}), InvalidArgument);
 }
 
+TEST(TruncateToWidth, CutsByColumnsAndMarksTheCut) {
+  EXPECT_EQ(truncate_to_width("12 µs left", 10), "12 µs left");
+  EXPECT_EQ(truncate_to_width("12 µs left", 5), "12 µ…");
+  EXPECT_EQ(truncate_to_width("12", 1), "…");
+  EXPECT_EQ(truncate_to_width("12", 0), "");
+  EXPECT_EQ(truncate_to_width("", 0), "");
+}
+
 }  // namespace
 }  // namespace limbeck::core

@@ -1,6 +1,7 @@
 #include "limbeck/data/dataset.h"
 
 #include "limbeck/core/error.h"
+#include "limbeck/data/fingerprint.h"
 #include "limbeck/data/memory_dataset.h"
 
 #include <ATen/ATen.h>
@@ -92,6 +93,15 @@ TEST(HoldOut, CutsInTwoTheSameWayEveryTime) {
   EXPECT_EQ(seen.size(), 200U) << "no sample in both";
   EXPECT_THROW(hold_out(whole, 0), InvalidArgument);
   EXPECT_THROW(hold_out(whole, 200), InvalidArgument);
+}
+
+TEST(Fingerprint, IsOfTheContentInItsOrder) {
+  const std::string hash = fingerprint(*numbered());
+  EXPECT_EQ(hash.size(), 64U);
+  EXPECT_EQ(hash, fingerprint(*subset(numbered(), {0, 1, 2, 3, 4, 5, 6, 7, 8, 9}, "another name")));
+  EXPECT_NE(hash, fingerprint(*numbered(11)));
+  EXPECT_NE(hash, fingerprint(*take(numbered(), 9)));
+  EXPECT_NE(hash, fingerprint(*subset(numbered(), {1, 0, 2, 3, 4, 5, 6, 7, 8, 9}, "numbered")));
 }
 
 }  // namespace

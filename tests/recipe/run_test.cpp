@@ -1,0 +1,109 @@
+// Running recipes: what comes from the cache, what does not, and what a failure leaves.
+#include "limbeck/recipe/run.h"
+
+#include <fmt/format.h>
+#include <gtest/gtest.h>
+
+#include <set>
+
+#include "limbeck/core/error.h"
+#include "limbeck/core/file.h"
+#include "limbeck/recipe/read.h"
+
+namespace limbeck::recipe {
+namespace {
+
+namespace fs = std::filesystem;
+
+/// An IDX file of bytes: `sizes` in its header, then the bytes.
+void write_idx(const fs::path& file, const std::vector<uint8_t>& sizes, const std::string& bytes) {
+  std::string text{'\0', '\0', '\x08', static_cast<char>(sizes.size())};
+  for (const uint8_t size : sizes) text += std::string{'\0', '\0', '\0', static_cast<char>(size)};
+  core::write_file(file, text + bytes);
+}
+
+/// 64 images of 8x8 in four classes; `shade` is added to the first pixel of the first training image.
+void write_dataset(const fs::path& folder, int shade) {
+  std::string images, labels;
+  for (int i = 0; i < 64; ++i) {
+    labels += static_cast<char>(i % 4);
+    for (int pixel = 0; pixel < 64; ++pixel) images += static_cast<char>((pixel / 16 == i % 4 ? 200 : 20) + i % 7);
+  }
+  for (const std::string split : {"t10k", "train"}) {
+    if (split == "train") images[0] = static_cast<char>(images[0] + shade);
+    write_idx(folder / (split + "-images-idx3-ubyte"), {64, 8, 8}, images);
+    write_idx(folder / (split + "-labels-idx1-ubyte"), {64}, labels);
+  }
+}
+
+class Run : public ::testing::Test {
+ protected:
+  Run() { write_dataset(folder_.path(), 0); }
+
+  Recipe recipe(const std::string& more_data = "") const {
+    return parse_recipe(
+        fmt::format(
+            "name: x\noutput: {0}/out\ndata: {{dataset: \"idx:{0}\", mean: [0.3], stddev: [0.3], batch_size: 16{1}}}\n"
+            "models: {{m: {{zoo: resnet_basic, options: {{widths: [4, 4], blocks: [1, 1], image_size: 8, "
+            "in_channels: 1, classes: 4}}}}}}\n"
+            "stages:\n  - train: {{model: m, epochs: 2}}\n  - evaluate: {{latency_runs: 0}}\n",
+            folder_.path().string(), more_data),
+        "r.yaml");
+  }
+
+  /// Runs it and returns the stages that came from the cache.
+  std::set<std::string> cached_stages(const Recipe& recipe) const {
+    std::set<std::string> cached;
+    RunControl control;
+    control.events.on_stage_end = [&](const StageTitle& title, bool from_cache, double) {
+      if (from_cache) cached.insert(title.name);
+    };
+    EXPECT_TRUE(run(recipe, control).completed);
+    return cached;
+  }
+
+  fs::path stage_file(const char* name) const { return folder_.path() / "out" / "m" / name; }
+
+  core::TemporaryDirectory folder_;
+};
+
+const std::set<std::string> kNothing{}, kEverything{"m", "evaluate"};
+
+TEST_F(Run, TakesWhatIsUnchangedFromTheCache) {
+  EXPECT_EQ(cached_stages(recipe()), kNothing);
+  EXPECT_EQ(cached_stages(recipe()), kEverything);
+  EXPECT_EQ(cached_stages(recipe(", workers: 2")), kEverything) << "every number of workers reads the same batches";
+  EXPECT_EQ(cached_stages(recipe(", flip_probability: 0.5")), kNothing);
+}
+
+TEST_F(Run, ChangedDataUnderTheSameNameIsTrainedOnAgain) {
+  EXPECT_EQ(cached_stages(recipe()), kNothing);
+  write_dataset(folder_.path(), 1);
+  EXPECT_EQ(cached_stages(recipe()), kNothing);
+}
+
+TEST_F(Run, FinishedStagesKeepNoCheckpoint) {
+  cached_stages(recipe());
+  EXPECT_TRUE(fs::exists(stage_file("model.lmb")));
+  EXPECT_FALSE(fs::exists(stage_file("checkpoint")));
+}
+
+/// A stage whose result could not be recorded goes on from its last checkpoint, without training again.
+TEST_F(Run, KeepsTheCheckpointUntilTheResultIsRecorded) {
+  RunControl control;
+  int num_epochs = 0;
+  control.events.on_training = [&](const StageTitle&, const train::ProgressEvent& event) {
+    if (!event.is_epoch_end) return;
+    ++num_epochs;
+    fs::create_directories(stage_file("result.json"));  // no file can take this name now
+  };
+  EXPECT_THROW(run(recipe(), control), IoError);
+  EXPECT_EQ(num_epochs, 2);
+  fs::remove(stage_file("result.json"));
+  control.events.on_training = [&](const StageTitle&, const train::ProgressEvent&) { ++num_epochs; };
+  EXPECT_TRUE(run(recipe(), control).completed);
+  EXPECT_EQ(num_epochs, 2) << "no step was trained twice";
+}
+
+}  // namespace
+}  // namespace limbeck::recipe
