@@ -18,10 +18,16 @@ struct OutputOptions {
   bool quiet = false;  // no progress
 };
 
+/// How a recipe is run, whatever it says.
+struct RunOptions {
+  double checkpoint_seconds = 30;  // between checkpoints within an epoch
+};
+
 struct RunArguments {
   std::string recipe;
   Settings settings;
   bool dry_run = false;
+  RunOptions run;
   OutputOptions output;
 };
 
@@ -35,6 +41,7 @@ struct StageArguments {
   Settings settings;   // of the stage
   Settings data_settings;
   Settings recipe_settings;  // seed, threads
+  RunOptions run;
   OutputOptions output;
 };
 

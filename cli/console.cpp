@@ -22,15 +22,26 @@ void on_signal(int number) {
   stop_flag.request();
 }
 
+/// 80 where it is no terminal.
+std::size_t columns_of(int descriptor) {
+  winsize size{};
+  return ioctl(descriptor, TIOCGWINSZ, &size) == 0 && size.ws_col > 0 ? size.ws_col : 80;
+}
+
 std::string stage_text(const recipe::StageTitle& title) {
   return fmt::format("[{}/{}] {}", title.index, title.count, title.name);
+}
+
+/// In whole seconds: an estimate is no better.
+std::string time_left_text(double seconds) {
+  return seconds < 1 ? "0 s" : seconds < 60 ? fmt::format("{:.0f} s", seconds) : core::format_duration(seconds);
 }
 
 std::string training_text(const recipe::StageTitle& title, const train::ProgressEvent& event) {
   return fmt::format("{}  epoch {}/{}  {}/{}  {} img/s  loss {:.3f}  {} left", stage_text(title), event.epoch + 1,
                      event.epochs, event.step, event.steps,
                      core::format_thousands(static_cast<int64_t>(event.images_per_second)), event.loss,
-                     core::format_duration(event.seconds_left));
+                     time_left_text(event.seconds_left));
 }
 
 std::string epoch_text(const recipe::StageTitle& title, const train::ProgressEvent& event) {
@@ -41,11 +52,7 @@ std::string epoch_text(const recipe::StageTitle& title, const train::ProgressEve
 
 }  // namespace
 
-std::size_t terminal_width() {
-  winsize size{};
-  if (ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) != 0 || size.ws_col == 0) return 80;
-  return std::min<std::size_t>(size.ws_col, 120);
-}
+std::size_t terminal_width() { return std::min<std::size_t>(columns_of(STDOUT_FILENO), 120); }
 
 void print(const std::string& text) {
   std::fwrite(text.data(), 1, text.size(), stdout);
@@ -77,9 +84,11 @@ void Console::show(const std::string& text) {
     fmt::print(stderr, "{}\n", text);
     return;
   }
-  const std::size_t width = core::display_width(text);
+  const std::string shown =
+      core::truncate_to_width(text, columns_of(STDERR_FILENO) - 1);  // wrapped, \r would not undo it
+  const std::size_t width = core::display_width(shown);
   const std::size_t padding = shown_width_ > width ? shown_width_ - width : 0;
-  fmt::print(stderr, "\r{}{}", text, std::string(padding, ' '));
+  fmt::print(stderr, "\r{}{}", shown, std::string(padding, ' '));
   std::fflush(stderr);
   shown_width_ = width;
 }

@@ -21,6 +21,13 @@ void add_output(CLI::App& verb, OutputOptions& output) {
   verb.add_flag("-q,--quiet", output.quiet, "no progress");
 }
 
+void add_run_options(CLI::App& verb, RunOptions& options) {
+  verb.add_option("--checkpoint-seconds", options.checkpoint_seconds,
+                  "between checkpoints within an epoch; 0: after every step")
+      ->check(CLI::NonNegativeNumber)
+      ->capture_default_str();
+}
+
 /// A flag per field; what was given ends up in `settings` as text, which the recipe's reader checks.
 void add_flags(CLI::App& verb, const recipe::Fields::Describe& describe, const std::string& group,
                const std::string& prefix, const std::vector<std::string>& taken, Settings& settings) {
@@ -71,6 +78,7 @@ void add_run(CLI::App& app, std::optional<Arguments>& chosen) {
       ->expected(1)
       ->take_all();
   verb->add_flag("--dry-run", arguments->dry_run, "print shapes, adapters, costs and the plan without training");
+  add_run_options(*verb, arguments->run);
   add_output(*verb, arguments->output);
   verb->footer("Example:\n  limbeck run recipes/fashion-mnist.yaml --set stages.teacher.epochs=1");
   verb->callback([arguments, &chosen] { chosen = *arguments; });
@@ -86,6 +94,7 @@ void add_train(CLI::App& app, std::optional<Arguments>& chosen) {
   verb->add_option("--data", arguments->data, "dataset, such as fashion-mnist")->required();
   verb->add_option("-o,--output", arguments->folder, "folder for results")->required();
   add_stage_flags(*verb, *arguments, [stage](recipe::Fields& f) { recipe::describe(f, *stage); }, {"model", "name"});
+  add_run_options(*verb, arguments->run);
   verb->footer(
       "Example:\n  limbeck train 'resnet_basic?widths=8,16,32&in_channels=1&image_size=28' --data fashion-mnist \\\n"
       "    --epochs 2 --optimizer.lr 0.1 -o runs/small");
@@ -106,6 +115,7 @@ void add_distill(CLI::App& app, std::optional<Arguments>& chosen) {
   verb->add_option("-o,--output", arguments->folder, "folder for results")->required();
   add_stage_flags(*verb, *arguments, [stage](recipe::Fields& f) { recipe::describe(f, *stage); },
                   {"student", "teacher", "name"});
+  add_run_options(*verb, arguments->run);
   verb->footer(
       "Example:\n  limbeck distill --student student.pt2 --teacher teacher.lmb --feature layer3=layer3:10 \\\n"
       "    --data fashion-mnist --epochs 5 -o runs/distilled");

@@ -46,11 +46,13 @@ std::string stage_text(const JsonView& stage) {
 
 }  // namespace
 
-int run_and_show(const recipe::Recipe& recipe, const OutputOptions& output) {
+int run_and_show(const recipe::Recipe& recipe, const RunOptions& options, const OutputOptions& output) {
   recipe::RunResult result;
   {
     Console console(output);
-    result = recipe::run(recipe, {.stop = stop_on_signals(), .events = console.events()});
+    result = recipe::run(
+        recipe,
+        {.stop = stop_on_signals(), .checkpoint_seconds = options.checkpoint_seconds, .events = console.events()});
   }
   if (!result.completed) {
     fmt::print(stderr, "limbeck: interrupted after saving. The same command goes on from here.\n");

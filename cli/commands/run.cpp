@@ -16,7 +16,8 @@ int run_command(const RunArguments& arguments) {
     fmt::print(stderr, "limbeck: {}\n", error.what());
     return kWrongUsage;
   }
-  return arguments.dry_run ? show_plan(recipe, arguments.output) : run_and_show(recipe, arguments.output);
+  return arguments.dry_run ? show_plan(recipe, arguments.output)
+                           : run_and_show(recipe, arguments.run, arguments.output);
 }
 
 }  // namespace limbeck::cli

@@ -90,7 +90,7 @@ int run_command(const StageArguments& arguments) {
     fmt::print(stderr, "limbeck: {}\n", error.what());
     return kWrongUsage;
   }
-  return run_and_show(recipe, arguments.output);
+  return run_and_show(recipe, arguments.run, arguments.output);
 }
 
 }  // namespace limbeck::cli

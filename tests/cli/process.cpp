@@ -54,6 +54,11 @@ void limit_file_size(std::uint64_t bytes) {
   ::_exit(127);
 }
 
+/// Nothing of a process that ended before it opened the file.
+std::string content_of(const std::filesystem::path& file) {
+  return std::filesystem::exists(file) ? core::read_file(file) : std::string();
+}
+
 }  // namespace
 
 core::Json Finished::json() const {
@@ -79,10 +84,7 @@ LimbeckProcess::~LimbeckProcess() {
 
 void LimbeckProcess::send(int signal) const { ::kill(pid_, signal); }
 
-std::string LimbeckProcess::error_output() const {
-  const std::filesystem::path file = folder_.path() / "err";
-  return std::filesystem::exists(file) ? core::read_file(file) : std::string();
-}
+std::string LimbeckProcess::error_output() const { return content_of(folder_.path() / "err"); }
 
 bool LimbeckProcess::has_ended() {
   int status = 0;
@@ -105,8 +107,8 @@ Finished LimbeckProcess::wait() {
   const int ended = status_.value_or(0);
   return {.exit_code = WIFEXITED(ended) ? WEXITSTATUS(ended) : -1,
           .signal = WIFSIGNALED(ended) ? WTERMSIG(ended) : 0,
-          .out = core::read_file(folder_.path() / "out"),
-          .err = core::read_file(folder_.path() / "err")};
+          .out = content_of(folder_.path() / "out"),
+          .err = content_of(folder_.path() / "err")};
 }
 
 Finished run_limbeck(const std::vector<std::string>& arguments, const ProcessOptions& options) {
