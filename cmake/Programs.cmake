@@ -1,10 +1,20 @@
 # The programs: the command line tool, benchmarks, examples.
 
+# limbeck_program(TARGET): compiled and linked as ours are, with the libraries' precompiled header: that one was made with
+# -fPIC, which an executable's -fPIE must then not replace.
+function(limbeck_program target)
+  target_link_libraries(${target} PRIVATE limbeck_own_code limbeck_all)
+  set_target_properties(${target} PROPERTIES POSITION_INDEPENDENT_CODE OFF)
+  target_compile_options(${target} PRIVATE -fPIC)
+  target_precompile_headers(${target} REUSE_FROM limbeck_library_pch)
+endfunction()
+
 limbeck_sources_of(cli cli_sources)
 if(cli_sources)
   add_executable(limbeck_cli ${cli_sources})
   set_target_properties(limbeck_cli PROPERTIES OUTPUT_NAME limbeck RUNTIME_OUTPUT_DIRECTORY "${PROJECT_BINARY_DIR}")
-  target_link_libraries(limbeck_cli PRIVATE limbeck_own_code limbeck_all CLI11::CLI11)
+  limbeck_program(limbeck_cli)
+  target_link_libraries(limbeck_cli PRIVATE CLI11::CLI11)
   target_compile_definitions(limbeck_cli PRIVATE LIMBECK_VERSION="${PROJECT_VERSION}")
 endif()
 
@@ -18,7 +28,7 @@ foreach(source ${bench_sources})
   string(REPLACE "/" "_" name "${name}")
   add_executable(${name} ${source})
   set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY "${PROJECT_BINARY_DIR}/bench")
-  target_link_libraries(${name} PRIVATE limbeck_own_code limbeck_all)
+  limbeck_program(${name})
   add_dependencies(bench ${name})
   if(NOT LIMBECK_BUILD_TESTS)
     set_target_properties(${name} PROPERTIES EXCLUDE_FROM_ALL ON)
@@ -33,6 +43,6 @@ if(LIMBECK_BUILD_TESTS)
     add_executable(example_${name} ${source})
     set_target_properties(example_${name} PROPERTIES OUTPUT_NAME ${name}
                           RUNTIME_OUTPUT_DIRECTORY "${PROJECT_BINARY_DIR}/examples")
-    target_link_libraries(example_${name} PRIVATE limbeck_own_code limbeck_all)
+    limbeck_program(example_${name})
   endforeach()
 endif()

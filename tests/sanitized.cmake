@@ -1,6 +1,6 @@
 # Readers of untrusted files under AddressSanitizer and UndefinedBehaviorSanitizer, beside the ordinary build: their
-# sources, and the tests that call fuzz_reader, are compiled once more, instrumented, and linked before the ordinary
-# libraries, so that each replaces its twin there and the rest stays as it is.
+# sources are compiled once more, instrumented, and linked before the ordinary libraries, so that each replaces its twin
+# there and the rest stays as it is. The tests are the ordinary objects of every folder that calls fuzz_reader.
 #   core_asan_test          the readers of core, without libtorch; few mutations, and 100,000 as a slow entry
 #   readers_asan_test       the other readers, on libtorch; few mutations
 #   readers_asan_slow_test  the same with all that works on what was read; 100,000 mutations a reader
@@ -18,7 +18,7 @@ function(limbeck_asan_sources pattern result)
   set(${result} ${found} PARENT_SCOPE)
 endfunction()
 
-# The test sources that call fuzz_reader: those of core, and the others with the further sources of their folders.
+# The objects of the tests in folders that call fuzz_reader: those of core, and the others.
 set(core_tests "")
 set(reader_tests "")
 foreach(source ${sources})
@@ -31,14 +31,15 @@ foreach(source ${sources})
     continue()
   endif()
   get_filename_component(folder "${source}" DIRECTORY)
-  if(folder STREQUAL "tests/core")
-    list(APPEND core_tests "${PROJECT_SOURCE_DIR}/${source}")
+  string(REGEX REPLACE "^tests/" "" folder "${folder}")
+  string(REPLACE "/" "_" name "${folder}")
+  if(folder STREQUAL "core")
+    list(APPEND core_tests "$<TARGET_OBJECTS:${name}_test>")
   else()
-    limbeck_asan_sources("${folder}/" companions)
-    list(FILTER companions EXCLUDE REGEX "_test.cpp$")
-    list(APPEND reader_tests "${PROJECT_SOURCE_DIR}/${source}" ${companions})
+    list(APPEND reader_tests "$<TARGET_OBJECTS:${name}_test>")
   endif()
 endforeach()
+list(REMOVE_DUPLICATES core_tests)
 list(REMOVE_DUPLICATES reader_tests)
 
 add_library(limbeck_asan_code INTERFACE)
@@ -48,8 +49,8 @@ target_link_options(limbeck_asan_code INTERFACE ${LIMBECK_SANITIZE_FLAGS})
 
 # limbeck_asan_binary(NAME SOURCES...)
 function(limbeck_asan_binary name)
-  add_executable(${name} ${ARGN} ${support_sources})
-  target_link_libraries(${name} PRIVATE limbeck_asan_code GTest::gtest_main)
+  add_executable(${name} ${ARGN})
+  target_link_libraries(${name} PRIVATE limbeck_asan_code limbeck_test_support GTest::gtest_main)
 endfunction()
 
 # limbeck_asan_entry(NAME BINARY ITERATIONS [SLOW_S seconds])
