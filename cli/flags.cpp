@@ -3,6 +3,8 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include "limbeck/core/overloaded.h"
+
 namespace limbeck::cli {
 
 namespace {
@@ -11,13 +13,8 @@ using recipe::Choice;
 using recipe::FieldRef;
 using recipe::Fields;
 
-template <class... Ts>
-struct Overloaded : Ts... {
-  using Ts::operator()...;
-};
-
 std::string default_text(const FieldRef& value) {
-  return std::visit(Overloaded{
+  return std::visit(core::Overloaded{
                         [](const bool* flag) -> std::string { return *flag ? "true" : "false"; },
                         [](const Choice& choice) { return choice.get(); },
                         [](const std::string* text) { return *text; },

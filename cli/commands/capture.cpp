@@ -75,7 +75,7 @@ const graph::IntExpr* batch_size(const Graph& graph) {
 
 void describe_batch(const Graph& graph, Summary& summary) {
   const graph::IntExpr* size = batch_size(graph);
-  const std::string why = metadata_of(graph, capture::kFixedBatchKey);
+  const std::string why = metadata_of(graph, graph::kFixedBatchKey);
   summary.is_batch_free = size != nullptr && !size->is_constant();
   if (size == nullptr) {
     summary.batch = "no input has a batch axis";

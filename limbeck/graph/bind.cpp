@@ -79,10 +79,12 @@ class Binder {
   }
 
   [[noreturn]] void refuse_baked_in(const Axis& axis) const {
+    const auto why = graph_.metadata.find(kFixedBatchKey);
     fail<InvalidArgument>(
-        "[graph] input '{}' must be {} on axis {}, got {}: the model was made for this size. For others, export with "
+        "[graph] input '{}' must be {} on axis {}, got {}: the model was made for this size{}. For others, export with "
         "dynamic_shapes={{'{}': {{{}: torch.export.Dim.AUTO}}}}.",
-        axis.input.name, *axis.expected.constant(), axis.index, axis.size, axis.input.name, axis.index);
+        axis.input.name, *axis.expected.constant(), axis.index, axis.size,
+        axis.index == 0 && why != graph_.metadata.end() ? " (" + why->second + ")" : "", axis.input.name, axis.index);
   }
 
   void check_ranges() const {

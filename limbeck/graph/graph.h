@@ -149,6 +149,9 @@ class NodeStore {
 /// The type that a value has which reads `tensor`.
 Type type_of_tensor(const at::Tensor& tensor);
 
+/// Metadata of a graph whose batch size is baked in: why it could not be freed.
+inline constexpr const char* kFixedBatchKey = "capture.fixed_batch";
+
 class Graph {
  public:
   // --- nodes -------------------------------------------------------------------------------------------------

@@ -65,13 +65,16 @@ bool infer_all_types(Graph& graph) {
   return changed;
 }
 
+int64_t macs_of(const Graph& graph, const Node& node, const Bindings& bindings) {
+  return node.op->traits.macs == nullptr ? 0 : node.op->traits.macs(graph, node).evaluate(bindings);
+}
+
 int64_t count_macs(const Graph& graph, Mode mode, const Bindings& bindings) {
-  IntExpr sum = 0;
+  int64_t sum = 0;
   for (const NodeId id : needed_nodes(graph, mode, [mode](ScopeId) { return mode; })) {
-    const Node& node = graph.node(id);
-    if (node.op->traits.macs != nullptr) sum = sum + IntExpr(node.op->traits.macs(graph, node).evaluate(bindings));
+    sum += macs_of(graph, graph.node(id), bindings);
   }
-  return *sum.constant();
+  return sum;
 }
 
 }  // namespace limbeck::graph

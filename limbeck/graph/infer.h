@@ -19,7 +19,10 @@ bool infer_all_types(Graph& graph);
 /// Throws InvalidArgument naming input, axis, what came, what was expected, and how to export for other sizes.
 Bindings bind_symbols(const Graph& graph, const std::vector<std::vector<int64_t>>& input_sizes);
 
-/// Multiply-adds of one run for given symbol values: the sum of the op table's rules over the nodes of `mode`.
+/// Multiply-adds of one node for given symbol values, by the op table's rule; 0 for ops without one.
+int64_t macs_of(const Graph& graph, const Node& node, const Bindings& bindings);
+
+/// Multiply-adds of one run for given symbol values: the sum over the nodes that `mode` needs.
 int64_t count_macs(const Graph& graph, Mode mode, const Bindings& bindings);
 
 }  // namespace limbeck::graph

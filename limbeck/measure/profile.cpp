@@ -82,10 +82,9 @@ Profile profile(const Model& model) {
   for (const NodeId id :
        graph::needed_nodes(graph, graph::Mode::eval, [](graph::ScopeId) { return graph::Mode::eval; })) {
     const Node& node = graph.node(id);
-    const int64_t macs = node.op->traits.macs == nullptr ? 0 : node.op->traits.macs(graph, node).evaluate(bindings);
-    scopes.add_macs(graph.scope(node.scope).path, macs);
-    result.macs += macs;
+    scopes.add_macs(graph.scope(node.scope).path, graph::macs_of(graph, node, bindings));
   }
+  result.macs = graph::count_macs(graph, graph::Mode::eval, bindings);
   std::set<const void*> seen;
   for (const graph::Parameter& parameter : graph.parameters()) {
     if (!seen.insert(parameter.tensor.unsafeGetTensorImpl()).second) continue;

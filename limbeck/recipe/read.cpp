@@ -11,15 +11,11 @@
 
 #include "limbeck/core/error.h"
 #include "limbeck/core/file.h"
+#include "limbeck/core/overloaded.h"
 
 namespace limbeck::recipe {
 
 namespace {
-
-template <class... Ts>
-struct Overloaded : Ts... {
-  using Ts::operator()...;
-};
 
 /// " Nearest: a, b." or nothing.
 std::string nearest_hint(std::string_view name, const std::vector<std::string>& candidates) {
@@ -96,7 +92,7 @@ class Reader {
   }
 
   void read(const FieldRef& target) const {
-    std::visit(Overloaded{
+    std::visit(core::Overloaded{
                    [this](bool* value) { *value = boolean(); },
                    [this](int64_t* value) { *value = integer(); },
                    [this](uint64_t* value) { *value = number<uint64_t>("an integer of at least 0"); },

@@ -1,6 +1,7 @@
 // The other two forms of the options' description: effective values and the JSON schema.
 #include <fmt/format.h>
 
+#include "limbeck/core/overloaded.h"
 #include "limbeck/recipe/read.h"
 
 namespace limbeck::recipe {
@@ -8,11 +9,6 @@ namespace limbeck::recipe {
 using core::Json;
 
 namespace {
-
-template <class... Ts>
-struct Overloaded : Ts... {
-  using Ts::operator()...;
-};
 
 template <class T>
 Json optional_json(const std::optional<T>& value) {
@@ -25,7 +21,7 @@ class ValueWriter : public Fields {
   Json take() { return std::move(json_); }
 
   void field(const char* key, FieldRef value, const char*) override {
-    json_[key] = std::visit(Overloaded{
+    json_[key] = std::visit(core::Overloaded{
                                 [](const Choice& choice) { return Json(choice.get()); },
                                 [](std::map<std::string, std::string>* options) {
                                   Json object = Json::object();
@@ -81,7 +77,7 @@ class SchemaWriter : public Fields {
 
   void field(const char* key, FieldRef value, const char* help) override {
     Json schema =
-        std::visit(Overloaded{
+        std::visit(core::Overloaded{
                        [](bool* flag) {
                          return Json::object({{"type", "boolean"}, {"default", *flag}});
                        },

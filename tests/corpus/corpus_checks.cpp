@@ -170,7 +170,7 @@ CheckResult check_batch_1(const CorpusModel& corpus) {
   } catch (const Error& error) {
     const std::string message = error.what();
     if (message.find("dynamic_shapes=") == std::string::npos) findings.add("refused without the fix: " + message);
-    return findings.done("refused: " + model.graph().metadata.at(capture::kFixedBatchKey));
+    return findings.done("refused: " + model.graph().metadata.at(graph::kFixedBatchKey));
   }
   return findings.done("bit-equal at 1, 7, 33");
 }

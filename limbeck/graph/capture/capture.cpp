@@ -52,7 +52,7 @@ void free_batch(Export& source) {
     source.notes.push_back(
         "the export had a fixed batch size: it was freed, and proved on a batch of three against single runs");
   } else if (!result.reason.empty()) {
-    source.graph.metadata[kFixedBatchKey] = result.reason;
+    source.graph.metadata[graph::kFixedBatchKey] = result.reason;
     source.notes.push_back("the batch size is fixed: " + result.reason);
   }
 }

@@ -17,7 +17,6 @@ namespace limbeck::capture {
 inline constexpr const char* kNameKey = "name";      // the class of the model ("torchvision.models.resnet.ResNet")
 inline constexpr const char* kSourceKey = "source";  // "torch.export 2.13.0, train and eval"
 inline constexpr const char* kNotesKey = "capture.notes";  // one line each: what was decided and what was lost
-inline constexpr const char* kFixedBatchKey = "capture.fixed_batch";  // why the batch size is fixed, and the fix
 
 struct CaptureOptions {
   std::string model{};                // which of an archive's exports; empty: the only one, or its eval and train pair

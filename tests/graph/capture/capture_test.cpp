@@ -69,7 +69,7 @@ TEST_P(Golden, ReadsArchivesOfTorch28) {
 
 TEST_P(Golden, ABatchOfOneIsFreed) {
   const Graph graph = capture(golden_file(GetParam() + "_eval_b1.pt2"), {.mode = Mode::eval});
-  ASSERT_EQ(graph.metadata.count(kFixedBatchKey), 0U) << graph.metadata.at(kFixedBatchKey);
+  ASSERT_EQ(graph.metadata.count(graph::kFixedBatchKey), 0U) << graph.metadata.at(graph::kFixedBatchKey);
   EXPECT_EQ(graph.inputs[0].type.tensor()->sizes->at(0), graph::IntExpr::symbol("B"));
   expect_eval_outputs(graph, GetParam(), 1e-5);
 }
