@@ -105,7 +105,8 @@ class Functionalizer {
                         .generation = memories_[memory].generation});
   }
 
-  /// The tensor's value now: a view whose memory was written is made again.
+  /// The tensor's value now: a view whose memory was written is made again, under the conditions (no_grad, autocast) of
+  /// its own place and not of the node that asks.
   ValueId value_of(std::size_t tensor) {
     const uint32_t generation = memories_[tensors_[tensor].memory].generation;
     if (tensors_[tensor].generation == generation) return tensors_[tensor].current;
@@ -118,7 +119,6 @@ class Functionalizer {
     for (std::size_t i = 0; i < node.arguments.size(); ++i)
       node.arguments[i] = i == slot ? Argument(viewed) : mapped(in_.node(source.node).arguments[i]);
     node.names.clear();
-    node.region = region_;
     const NodeId id = append(std::move(node), source.node);
     tensors_[tensor].current = {id, source.output};
     tensors_[tensor].generation = generation;
@@ -142,7 +142,6 @@ class Functionalizer {
 
   void visit(NodeId id) {
     const Node& node = in_.node(id);
-    region_ = node.region;
     if (node.op->is("limbeck::input")) {
       const auto index = static_cast<std::size_t>(*node.arguments[0].as_int());
       return add_fresh({id, 0}, out().input_value(index), {.kind = Memory::Kind::input, .parameter = {}});
@@ -392,7 +391,6 @@ class Functionalizer {
   std::vector<Memory> memories_;
   std::vector<Tensor> tensors_;
   std::map<ValueId, std::size_t> tensors_by_value_;
-  graph::RegionId region_ = 0;
 };
 
 /// Strides and gradient flags served to decide aliasing; kernels make their own strides.

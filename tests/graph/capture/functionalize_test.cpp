@@ -4,6 +4,8 @@
 #include <ATen/core/function_schema.h>
 #include <gtest/gtest.h>
 
+#include <optional>
+
 #include "limbeck/core/error.h"
 #include "limbeck/graph/capture/aliasing.h"
 #include "limbeck/graph/passes/reference_run.h"
@@ -137,6 +139,25 @@ TEST(Functionalize, WritesThroughViewsOfViews) {
            {b.call("aten::select.int", {b.call("aten::t", {y}), 0, 5}), b.call("aten::select.int", {v, 1, 0})});
     return std::vector{y, v, w};
   });
+}
+
+/// v = y[:, :2]; y.relu_(); with torch.no_grad(): s = v.mean(); return v * s
+TEST(Functionalize, AViewMadeAgainKeepsItsOwnRegion) {
+  const auto build = [](Builder& b) {
+    const ValueId y = b.call("aten::neg", {b.input("x", {4, 6})});
+    const ValueId v = b.call("aten::slice.Tensor", {y, 1, 0, 2});
+    b.call("aten::relu_", {y});
+    const ValueId mean = b.call("aten::mean", {v});
+    b.graph().edit(mean.node).region = b.graph().add_region({.grad_enabled = false, .autocast = {}});
+    return std::vector{b.call("aten::mul.Tensor", {v, mean})};
+  };
+  expect_like_eager(build);
+  const Export functional = functionalize(raw_export(build));
+  const auto region_of = [&](std::string_view op) {
+    return functional.graph.regions()[find_node(functional.graph, op)->region].grad_enabled;
+  };
+  EXPECT_EQ(region_of("aten::slice.Tensor"), std::nullopt);
+  EXPECT_EQ(region_of("aten::mean"), std::optional(false));
 }
 
 TEST(Functionalize, ACopyIsNoView) {
