@@ -58,6 +58,7 @@ class Functionalizer {
       out().state_writes.back().value = value_of(tensor_of(write.value));
     }
     add_state_writes();
+    for (const graph::StateWrite& write : out().state_writes) result_.lifted.erase(write.buffer);  // no constant
     return std::move(result_);
   }
 

@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include <optional>
+#include <set>
 
 #include "limbeck/core/error.h"
 #include "limbeck/graph/capture/aliasing.h"
@@ -158,6 +159,23 @@ TEST(Functionalize, AViewMadeAgainKeepsItsOwnRegion) {
   };
   EXPECT_EQ(region_of("aten::slice.Tensor"), std::nullopt);
   EXPECT_EQ(region_of("aten::mean"), std::optional(false));
+}
+
+TEST(Functionalize, AConstantThatIsWrittenIsNone) {
+  Export raw = raw_export([](Builder& b) {
+    const ValueId count = b.buffer("count", at::zeros({2}), false), table = b.buffer("table", at::ones({2}), false);
+    b.call("aten::add_.Scalar", {count, 1});
+    return std::vector{b.call("aten::mul.Tensor", {count, table})};
+  });
+  raw.lifted = {"count", "table"};
+  EXPECT_EQ(functionalize(raw).lifted, std::set<std::string>{"table"});
+  Export lowered = raw_export([](Builder& b) {
+    const ValueId count = b.buffer("count", at::zeros({2}), false);
+    return std::vector{b.call("aten::add.Scalar", {count, 1})};
+  });
+  lowered.lifted = {"count"};
+  lowered.graph.state_writes = {{.buffer = "count", .value = *lowered.graph.eval_outputs[0].value.value()}};
+  EXPECT_TRUE(functionalize(lowered).lifted.empty());
 }
 
 TEST(Functionalize, ACopyIsNoView) {
