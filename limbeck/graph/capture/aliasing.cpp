@@ -91,6 +91,7 @@ bool is_view_now(const graph::Graph& graph, const Node& node, const graph::Bindi
   if (name == "reshape" || name == "reshape_as" || name == "flatten" || name == "ravel")
     return is_view_possible(*from, to, hints);
   if (name == "sum_to_size") return from->sizes == to.sizes;
+  if (c10::isComplexType(from->dtype) && (name == "real" || name == "conj")) return true;
   return is_same_tensor(node, *from, to, hints);
 }
 

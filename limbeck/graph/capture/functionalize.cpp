@@ -112,6 +112,7 @@ class Functionalizer {
     const uint32_t generation = memories_[tensors_[tensor].memory].generation;
     if (tensors_[tensor].generation == generation) return tensors_[tensor].current;
     LIMBECK_ASSERT(tensors_[tensor].viewed.has_value(), "[capture] a written tensor lost its value");
+    check_still_view(in_.node(tensors_[tensor].source.node));
     const ValueId viewed = value_of(*tensors_[tensor].viewed);
     const ValueId source = tensors_[tensor].source;
     Node node = in_.node(source.node);
@@ -124,6 +125,14 @@ class Functionalizer {
     tensors_[tensor].current = {id, source.output};
     tensors_[tensor].generation = generation;
     return tensors_[tensor].current;
+  }
+
+  /// resolve_conj of complex numbers is its input or a copy, which depends on a bit that types don't have.
+  void check_still_view(const Node& view) const {
+    const std::string_view name = short_name(*view.op);
+    const TensorType* type = view.types[0].tensor();
+    if (type != nullptr && c10::isComplexType(type->dtype) && (name == "resolve_conj" || name == "resolve_neg"))
+      refuse(view, "is used after a write to its argument, of which it may be a copy");
   }
 
   Argument mapped(const Argument& argument) {

@@ -26,6 +26,7 @@ class Inverse {
   }
 
   ValueId run() const {
+    check_elements();
     if (is_one_of({"alias", "detach", "contiguous", "to", "type_as", "lift_fresh", "positive", "real", "resolve_conj",
                    "resolve_neg", "conj", "sum_to_size", "dropout", "feature_dropout", "alpha_dropout",
                    "feature_alpha_dropout"}))
@@ -63,9 +64,18 @@ class Inverse {
   }
 
  private:
-  [[noreturn]] void refuse() const {
-    fail<Unsupported>("[capture] the model writes into a tensor through {} in '{}', which has no inverse",
-                      write_.view->op->name, write_.source->scope(write_.view->scope).path);
+  [[noreturn]] void refuse(std::string_view why = "which has no inverse") const {
+    fail<Unsupported>(
+        "[capture] the model writes into a tensor through {} in '{}', {}. Compute a new tensor there instead of "
+        "writing through the view.",
+        write_.view->op->name, write_.source->scope(write_.view->scope).path, why);
+  }
+
+  /// Inverses move elements and leave them as they are: a view may not show other numbers than the base has.
+  void check_elements() const {
+    if (type_of_view().dtype != base().dtype) refuse("which shows its memory as another dtype");
+    if (c10::isComplexType(base().dtype) && is_one_of({"conj", "resolve_conj", "resolve_neg", "adjoint", "matrix_H"}))
+      refuse("which may conjugate complex numbers");
   }
 
   bool is_one_of(std::initializer_list<std::string_view> names) const {

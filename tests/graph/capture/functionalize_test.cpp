@@ -258,5 +258,51 @@ TEST(Functionalize, RefusesWhatValuesCannotExpress) {
             std::string::npos);
 }
 
+/// A view that shows other numbers than its base has: y is written through it.
+class WriteThroughOtherNumbers : public ::testing::TestWithParam<ViewCase> {};
+
+TEST_P(WriteThroughOtherNumbers, IsRefusedWithOpScopeAndAdvice) {
+  const ViewCase& view = GetParam();
+  const Export raw = raw_export([&](Builder& b) {
+    const bool is_bits = std::string_view(view.op) == "aten::view.dtype";
+    const ValueId y = b.call("aten::neg", {b.input("x", {2, 3}, is_bits ? at::kFloat : at::kComplexFloat)});
+    const auto scope = b.enter("spectrum");
+    std::vector<Argument> arguments{y};
+    arguments.insert(arguments.end(), view.arguments.begin(), view.arguments.end());
+    b.call("aten::zero_", {b.call(view.op, arguments)});
+    return std::vector{y};
+  });
+  try {
+    functionalize(raw);
+    FAIL() << "lost a write through " << view.op;
+  } catch (const Unsupported& error) {
+    const std::string message = error.what();
+    EXPECT_NE(message.find(std::string(view.op) + " in 'spectrum'"), std::string::npos) << message;
+    EXPECT_NE(message.find("Compute a new tensor"), std::string::npos) << message;
+  }
+}
+
+const ViewCase kOtherNumbers[] = {
+    {"conj", "aten::conj", {}},
+    {"real", "aten::real", {}},
+    {"imag", "aten::imag", {}},
+    {"adjoint", "aten::adjoint", {}},
+    {"matrix_H", "aten::matrix_H", {}},
+    {"resolve_conj", "aten::resolve_conj", {}},
+    {"view_as_real", "aten::view_as_real", {}},
+    {"dtype", "aten::view.dtype", {at::kInt}},
+};
+INSTANTIATE_TEST_SUITE_P(Views, WriteThroughOtherNumbers, ::testing::ValuesIn(kOtherNumbers),
+                         [](const auto& test) { return test.param.name; });
+
+TEST(Functionalize, KeepsAConjugateThatIsOnlyRead) {
+  expect_like_eager([](Builder& b) {
+    const ValueId y = b.call("aten::neg", {b.input("x", {2, 3}, at::kComplexFloat)});
+    const ValueId mirrored = b.call("aten::conj", {y}), real = b.call("aten::real", {y});
+    b.call("aten::mul_.Scalar", {y, 2.0});
+    return std::vector{b.call("aten::add.Tensor", {mirrored, y}), b.call("aten::neg", {real})};
+  });
+}
+
 }  // namespace
 }  // namespace limbeck::capture
