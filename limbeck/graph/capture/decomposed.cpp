@@ -1,6 +1,7 @@
 #include "limbeck/graph/capture/decomposed.h"
 
 #include <algorithm>
+#include <set>
 
 #include "limbeck/core/error.h"
 #include "limbeck/graph/builder.h"
@@ -28,21 +29,37 @@ void drop_clones_of_dropout(Export& source) {
   }
 }
 
+/// Nodes of forward take `value` without its gradient. Outputs keep it: a loss on them must reach the parameters.
+void detach_uses(graph::Graph& graph, ValueId value) {
+  const std::vector<NodeId> users = graph.users(value);
+  const Node& made_by = graph.node(value.node);
+  Node detach{.op = &graph::op_info("aten::detach")};
+  detach.arguments = {value};
+  detach.types = {graph.type(value)};
+  detach.scope = made_by.scope;
+  detach.call = made_by.call;
+  detach.outer_calls = made_by.outer_calls;
+  const ValueId detached{graph.insert_after(value.node, std::move(detach)), 0};
+  for (const NodeId user : users) {
+    for (Argument& argument : graph.edit(user).arguments)
+      graph::map_values(argument, [&](ValueId used) { return used == value ? detached : used; });
+  }
+}
+
 /// run_decompositions() forgets torch.no_grad(). What a model writes to a buffer has no gradient in training (it would
 /// keep the last step's graph alive), so it has none where forward uses it either.
 void detach_written_values(Export& source) {
   graph::Graph& graph = source.graph;
-  for (const graph::StateWrite& write : std::vector<graph::StateWrite>(graph.state_writes)) {
+  std::set<ValueId> seen;
+  for (const graph::StateWrite& write : graph.state_writes) {
     const graph::TensorType* type = graph.type(write.value).tensor();
     if (type == nullptr || !c10::isFloatingType(type->dtype) || graph.users(write.value).empty()) continue;
-    const Node& made_by = graph.node(write.value.node);
-    Node detach{.op = &graph::op_info("aten::detach")};
-    detach.arguments = {write.value};
-    detach.types = {graph.type(write.value)};
-    detach.scope = made_by.scope;
-    detach.call = made_by.call;
-    detach.outer_calls = made_by.outer_calls;
-    graph.replace_all_uses(write.value, {graph.insert_after(write.value.node, std::move(detach)), 0});
+    if (!seen.insert(write.value).second) continue;
+    source.notes.push_back(fmt::format(
+        "run_decompositions() forgets torch.no_grad(): %{}, which is written to the buffer '{}', is taken to have no "
+        "gradient where forward uses it. Capture the export before run_decompositions() if it has one.",
+        graph.name(write.value), write.buffer));
+    detach_uses(graph, write.value);
   }
 }
 
