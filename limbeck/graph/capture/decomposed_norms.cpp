@@ -78,18 +78,25 @@ class Pass {
     const ValueId mean{id, 3}, variance{id, 4};
     const Argument old_mean = argument(id, "running_mean"), old_variance = argument(id, "running_var");
     if (!writes_back(mean, old_mean) || !writes_back(variance, old_variance)) return;
-    std::erase_if(graph_.state_writes,
-                  [&](const graph::StateWrite& write) { return write.value == mean || write.value == variance; });
-    if (!has_only_first(id)) return;
+    const auto all_writes = graph_.state_writes;
+    std::erase_if(graph_.state_writes, [&](const graph::StateWrite& write) {
+      return is_write(write, mean, old_mean) || is_write(write, variance, old_variance);
+    });
+    if (!has_only_first(id)) {  // a statistic goes elsewhere too
+      graph_.state_writes = all_writes;
+      return;
+    }
     batch_norm(id, true, argument(id, "momentum"), {old_mean, old_variance});
   }
 
   bool writes_back(ValueId value, const Argument& buffer) const {
+    return std::any_of(graph_.state_writes.begin(), graph_.state_writes.end(),
+                       [&](const graph::StateWrite& write) { return is_write(write, value, buffer); });
+  }
+
+  bool is_write(const graph::StateWrite& write, ValueId value, const Argument& buffer) const {
     const graph::Parameter* parameter = buffer.value() == nullptr ? nullptr : graph_.as_parameter(*buffer.value());
-    if (parameter == nullptr || !graph_.users(value).empty()) return false;
-    return std::any_of(graph_.state_writes.begin(), graph_.state_writes.end(), [&](const graph::StateWrite& write) {
-      return write.value == value && write.buffer == parameter->name;
-    });
+    return parameter != nullptr && write.value == value && write.buffer == parameter->name;
   }
 
   void batch_norm(NodeId id, bool training, const Argument& momentum, const std::pair<Argument, Argument>& statistics) {

@@ -52,5 +52,35 @@ TEST(DetachWrittenValues, SaysNothingWhereForwardDoesNotUseThem) {
   EXPECT_TRUE(source.notes.empty());
 }
 
+/// batch_norm in train mode, with `outputs` returned beside %out.
+Export trained_norm(const std::string& outputs, const std::string& writes = {}) {
+  return decomposed(
+      "graph(%x: f32[4, 2])\n"
+      "  buffer %mean: f32[2]\n"
+      "  buffer %variance: f32[2]\n"
+      "  buffer copy: f32[2]\n"
+      "  %out, %saved, %inverse, %new_mean, %new_variance = aten::_native_batch_norm_legit_functional(%x, None, None, "
+      "%mean, %variance, True, 0.1, 1e-5)\n"
+      "  write mean = %new_mean when both\n"
+      "  write variance = %new_variance when both\n" +
+      writes + "  train: (%out" + outputs + ")\n  eval: (%out" + outputs + ")\n");
+}
+
+TEST(RaiseNorms, BatchNormWritesItsStatisticsItself) {
+  const Export source = trained_norm("");
+  EXPECT_EQ(count_op(source.graph, "aten::batch_norm"), 1U);
+  EXPECT_TRUE(source.graph.state_writes.empty());
+}
+
+TEST(RaiseNorms, KeepsTheWritesOfABatchNormThatStays) {
+  for (const Export& source : {trained_norm(", %saved"), trained_norm(", %new_mean"),
+                               trained_norm("", "  write copy = %new_variance when both\n")}) {
+    EXPECT_EQ(count_op(source.graph, "aten::batch_norm"), 0U);
+    ASSERT_GE(source.graph.state_writes.size(), 2U);
+    EXPECT_EQ(source.graph.state_writes[0].buffer, "mean");
+    EXPECT_EQ(source.graph.state_writes[1].buffer, "variance");
+  }
+}
+
 }  // namespace
 }  // namespace limbeck::capture
