@@ -361,7 +361,7 @@ class Lowering {
     graph::Region inner = region;
     std::size_t next = 0;
     if (name == "wrap_with_set_grad_enabled") {
-      inner.grad_enabled = std::get<bool>(input_of(node, next++).kind);
+      inner.grad_enabled = input_as<bool>(node, next++);
     } else if (name == "wrap_with_autocast") {
       inner.autocast = read_autocast(node, next);
     } else {
