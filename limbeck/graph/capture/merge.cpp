@@ -6,6 +6,7 @@
 #include <cstring>
 #include <map>
 #include <set>
+#include <tuple>
 #include <utility>
 
 #include "limbeck/core/error.h"
@@ -376,15 +377,15 @@ class Merger {
   }
 
   ValueId by_mode(ValueId eval, ValueId train, const Node& user) {
-    const auto known = by_mode_.find({eval, train});
-    if (known != by_mode_.end()) return known->second;
+    const auto [known, is_new] = by_mode_.try_emplace({eval, train, user.scope, user.call, user.outer_calls});
+    if (!is_new) return known->second;
     Node node{.op = &graph::op_info("limbeck::by_mode")};
     node.arguments = {train, eval};
     node.types = {out().type(train)};
     node.scope = user.scope;
     node.call = user.call;
     node.outer_calls = user.outer_calls;
-    return by_mode_[{eval, train}] = ValueId{out().append(std::move(node)), 0};
+    return known->second = ValueId{out().append(std::move(node)), 0};
   }
 
   // --- results -----------------------------------------------------------------------------------------------------
@@ -457,7 +458,8 @@ class Merger {
   Export result_;
   Evaluator eval_values_{eval_.source->graph}, train_values_{train_.source->graph};
   std::map<std::string, uint32_t> key_ids_;
-  std::map<std::pair<ValueId, ValueId>, ValueId> by_mode_;
+  /// By both values and the place of the user, whose mode the node follows.
+  std::map<std::tuple<ValueId, ValueId, graph::ScopeId, uint32_t, graph::CallsId>, ValueId> by_mode_;
 };
 
 /// The same export with its symbols called as in `model`, input by input.

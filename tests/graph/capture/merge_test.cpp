@@ -106,6 +106,26 @@ TEST(Merge, ChoosesByModeWhereModesDiffer) {
   EXPECT_EQ(count_op(graph, "aten::cos"), 1U);
 }
 
+/// A choice follows the mode of its user's scope, which may be frozen while another's is not.
+TEST(Merge, ChoosesOncePerScopeAndCall) {
+  const graph::Graph graph = merged([](Builder& b, Mode mode) {
+    const ValueId x = b.input("x", {2, 3});
+    const ValueId y =
+        mode == Mode::train ? in_scope(b, "noise", "aten::sin", {x}) : in_scope(b, "clean", "aten::cos", {x});
+    const ValueId first = in_scope(b, "stem", "aten::relu", {y}), twice = in_scope(b, "stem", "aten::exp", {y});
+    const ValueId other = in_scope(b, "head", "aten::neg", {y});
+    const auto second_call = b.enter("head", {}, 1);
+    return std::vector{first, twice, other, b.call("aten::neg", {y})};
+  });
+  std::vector<std::string> places;
+  for (const graph::NodeId id : graph.order()) {
+    const graph::Node& node = graph.node(id);
+    if (node.op->is("limbeck::by_mode"))
+      places.push_back(graph.scope(node.scope).path + "@" + std::to_string(node.call));
+  }
+  EXPECT_EQ(places, (std::vector<std::string>{"stem@0", "head@0", "head@1"}));
+}
+
 TEST(Merge, SplitsOpsWithOtherConstants) {
   const graph::Graph graph = merged([](Builder& b, Mode mode) {
     const ValueId x = b.input("x", {2, 3});
