@@ -78,11 +78,7 @@ bool Evaluator::compute(NodeId id) {
   const auto value_of = [&](ValueId value) -> const c10::IValue& {
     return arguments.emplace(value, values_[value]).first->second;
   };
-  std::vector<c10::IValue> results = graph::call_node(graph_, node, value_of, {});
-  if (results.size() == 1 && results[0].isTensorList()) {
-    const std::vector<at::Tensor> list = results[0].toTensorVector();
-    results.assign(list.begin(), list.end());
-  }
+  const std::vector<c10::IValue> results = graph::call_node(graph_, node, value_of, {});
   if (results.size() != node.types.size()) return false;
   for (uint32_t output = 0; output < results.size(); ++output) {
     if (results[output].isTensor()) values_[{id, output}] = results[output].toTensor();

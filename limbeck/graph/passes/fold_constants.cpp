@@ -279,10 +279,6 @@ class Folder {
     } catch (const InvalidArgument&) {  // the file's sizes contradict each other: a run will say so, with its values
       return;
     }
-    if (results.size() == 1 && results[0].isTensorList()) {
-      const std::vector<at::Tensor> list = results[0].toTensorVector();
-      results.assign(list.begin(), list.end());
-    }
     if (results.size() != node.types.size()) return;
     for (uint32_t output = 0; output < results.size(); ++output) {
       if (results[output].isTensor()) values_[{id, output}] = results[output].toTensor();

@@ -60,10 +60,6 @@ class Runner {
       return copy == copies.end() ? values_.at(value) : copy->second;
     };
     std::vector<c10::IValue> results = graph::call_node(graph_, node, value_of, bindings_);
-    if (results.size() == 1 && results[0].isTensorList()) {
-      const std::vector<at::Tensor> list = results[0].toTensorVector();
-      results.assign(list.begin(), list.end());
-    }
     for (uint32_t output = 0; output < results.size(); ++output) values_[{id, output}] = std::move(results[output]);
   }
 

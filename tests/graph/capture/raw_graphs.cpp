@@ -27,12 +27,8 @@ std::map<ValueId, c10::IValue> run_all(const graph::Graph& graph, const std::vec
     } else if (const graph::Parameter* parameter = graph.as_parameter({id, 0})) {
       values[{id, 0}] = parameter->tensor;
     } else {
-      auto results =
+      const auto results =
           graph::call_node(graph, node, [&](ValueId value) -> const c10::IValue& { return values.at(value); }, {});
-      if (results.size() == 1 && results[0].isTensorList()) {
-        const auto list = results[0].toTensorVector();
-        results.assign(list.begin(), list.end());
-      }
       for (uint32_t output = 0; output < results.size(); ++output) values[{id, output}] = results[output];
     }
   }
