@@ -1,15 +1,13 @@
 #include "limbeck/graph/passes/batch_axis.h"
 
-#include <ATen/ATen.h>
-
 #include <algorithm>
 #include <map>
 #include <optional>
 
 #include "limbeck/core/error.h"
 #include "limbeck/graph/infer.h"
+#include "limbeck/graph/passes/batch_proof.h"
 #include "limbeck/graph/passes/factored_axes.h"
-#include "limbeck/graph/passes/reference_run.h"
 
 namespace limbeck::passes {
 
@@ -481,50 +479,6 @@ class Propagation {
   std::optional<Refusal> refusal_;
 };
 
-bool is_close(const at::Tensor& a, const at::Tensor& b) {
-  constexpr double kTolerance =
-      1e-4;  // relative to the largest value: blocked kernels add in another order per batch size
-  if (a.sizes() != b.sizes() || a.scalar_type() != b.scalar_type()) return false;
-  if (a.numel() == 0 || at::equal(a, b)) return true;
-  const at::Tensor x = a.to(at::kDouble), y = b.to(at::kDouble);
-  const double scale = std::max(y.nan_to_num().abs().max().item<double>(), 1e-6);
-  return at::allclose(x, y, 0.0, kTolerance * scale, /*equal_nan=*/true);
-}
-
-std::vector<at::Tensor> rows(const std::vector<at::Tensor>& inputs, const Graph& graph, int64_t first, int64_t count) {
-  std::vector<at::Tensor> result;
-  for (std::size_t i = 0; i < inputs.size(); ++i) {
-    const TensorType* type = graph.inputs[i].type.tensor();
-    const bool is_batched = !type->sizes->empty() && !type->sizes->front().is_constant();
-    result.push_back(is_batched ? inputs[i].narrow(0, first, count).clone() : inputs[i]);
-  }
-  return result;
-}
-
-/// "" when a batch of three equals three single runs, and the fixed graph its own batch.
-std::string disproof(const Graph& fixed, const Graph& freed, int64_t batch) {
-  constexpr int64_t kBatch = 3;
-  const std::vector<at::Tensor> inputs = random_inputs(freed, {{kFreeBatchSymbol, std::max(kBatch, batch)}}, 20);
-  const auto run = [&](const Graph& graph, int64_t first, int64_t count) {
-    return reference_run(graph, graph::Mode::eval, rows(inputs, freed, first, count), {{kFreeBatchSymbol, count}});
-  };
-  const auto old = run(fixed, 0, batch), same = run(freed, 0, batch), three = run(freed, 0, kBatch);
-  for (std::size_t i = 0; i < old.size(); ++i) {
-    if (!is_close(same[i], old[i])) return fmt::format("output {} is another one at batch size {}", i, batch);
-  }
-  for (int64_t sample = 0; sample < kBatch; ++sample) {
-    const auto one = run(batch == 1 ? fixed : freed, sample, 1);
-    for (std::size_t i = 0; i < three.size(); ++i) {
-      const bool has_rows =
-          three[i].dim() > 0 && one[i].dim() > 0 && one[i].size(0) > 0 && three[i].size(0) == kBatch * one[i].size(0);
-      if (!has_rows && three[i].sizes() != one[i].sizes()) return fmt::format("output {} has no row per sample", i);
-      const at::Tensor part = has_rows ? three[i].narrow(0, sample * one[i].size(0), one[i].size(0)) : three[i];
-      if (!is_close(part, one[i])) return fmt::format("output {} of sample {} depends on the other samples", i, sample);
-    }
-  }
-  return "";
-}
-
 std::optional<int64_t> fixed_batch(const Graph& graph) {
   for (const graph::InputSpec& input : graph.inputs) {
     const TensorType* type = input.type.tensor();
@@ -554,8 +508,8 @@ BatchAxisResult free_batch_axis(Graph& graph) {
   std::optional<Graph> freed = propagation.run();
   if (!freed) return refused(propagation.refusal() ? propagation.refusal()->text : "sizes don't follow the batch");
   try {
-    const std::string why = disproof(graph, *freed, *batch);
-    if (!why.empty()) return refused("a batch of three is not three single runs: " + why);
+    const std::string why = batch_disproof(graph, *freed, *batch);
+    if (!why.empty()) return refused(why);
   } catch (const Error& error) {
     return refused(error.what());
   }

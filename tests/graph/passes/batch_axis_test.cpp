@@ -143,6 +143,128 @@ TEST(BatchAxisRefusal, OfASliceOfTheBatch) {
   EXPECT_NE(why.find("takes a part of the batch"), std::string::npos) << why;
 }
 
+using Results = std::vector<std::pair<std::string, ValueId>>;
+
+/// A pair of exports at batch `batch`: `build` returns what train mode gives, of which eval mode gives the first.
+BatchAxisResult free_pair(int64_t batch, const graph::Sizes& rest,
+                          const std::function<Results(graph::Builder&, ValueId x)>& build, Graph* freed = nullptr) {
+  at::manual_seed(3);
+  Graph graph;
+  graph::Builder b(graph);
+  graph::Sizes all{batch};
+  all.insert(all.end(), rest.begin(), rest.end());
+  const ValueId x = b.input("x", all);
+  const Results results = build(b, x);
+  b.outputs(results);
+  graph.eval_outputs.resize(1);
+  const BatchAxisResult result = free_batch_axis(graph);
+  EXPECT_EQ(graph.inputs[0].type.tensor()->sizes->front().is_constant(), !result.is_freed);
+  if (freed != nullptr) *freed = std::move(graph);
+  return result;
+}
+
+ValueId batch_norm(graph::Builder& b, const std::string& name, ValueId x) {
+  const ValueId mean = b.buffer(name + ".running_mean", at::full({2}, 0.3)),
+                variance = b.buffer(name + ".running_var", at::full({2}, 1.7));
+  return b.call("aten::batch_norm", {x, graph::None{}, graph::None{}, mean, variance, true, 0.1, 1e-5, false});
+}
+
+ValueId convolution(graph::Builder& b, const std::string& name, ValueId x) {
+  return b.call("aten::conv2d", {x, b.parameter(name, at::randn({2, 2, 3, 3})), graph::None{}, ArgumentList{1, 1},
+                                 ArgumentList{1, 1}, ArgumentList{1, 1}, 1});
+}
+
+TEST_P(BatchAxis, FreesTrainOutputsOfConvolutionsNormsAndDropout) {  // the auxiliary head of GoogLeNet
+  Graph freed;
+  const BatchAxisResult result = free_pair(
+      GetParam(), {2, 4, 4},
+      [](graph::Builder& b, ValueId x) {
+        const ValueId stem = b.call("aten::relu", {batch_norm(b, "bn", convolution(b, "conv", x))});
+        const ValueId head = b.call("aten::dropout", {b.call("aten::mean.dim", {stem, ArgumentList{2, 3}}), 0.5, true});
+        const ValueId aux = batch_norm(b, "aux.bn", convolution(b, "aux.conv", stem));
+        const ValueId pooled = b.call("aten::mean.dim", {aux, ArgumentList{2, 3}});
+        return Results{{"logits", head}, {"aux", b.call("aten::dropout", {pooled, 0.7, true})}};
+      },
+      &freed);
+  ASSERT_TRUE(result.is_freed) << result.reason;
+  EXPECT_EQ(freed.type(*freed.train_outputs[1].value.value()).tensor()->sizes->at(0), IntExpr::symbol("B"));
+}
+
+TEST_P(BatchAxis, FreesDrawsOfOneNumberPerSample) {
+  if (GetParam() == 1) return;  // one draw for one sample: see OfADrawForAllSamples
+  const BatchAxisResult result = free_pair(GetParam(), {4}, [](graph::Builder& b, ValueId x) {
+    const ValueId kept = b.call("aten::rand", {sizes({b.graph().type(x).tensor()->sizes->at(0), 1})});
+    return Results{{"out", b.call("aten::relu", {x})}, {"noisy", b.call("aten::mul.Tensor", {x, kept})}};
+  });
+  EXPECT_TRUE(result.is_freed) << result.reason;
+}
+
+TEST(BatchAxisRefusal, OfADrawForAllSamples) {
+  const std::string why = refusal(
+      [](graph::Builder& b, ValueId x, const IntExpr&) {
+        const ValueId draw = b.call("aten::rand", {sizes({1, 1, 1, 1})});
+        return b.call("aten::mul.Tensor", {x, b.call("aten::floor", {b.call("aten::add.Scalar", {draw, 0.99999})})});
+      },
+      {2, 4, 4}, 1);
+  EXPECT_NE(why.find("aten::rand in 'block' draws the same random numbers for all samples"), std::string::npos) << why;
+  EXPECT_NE(why.find("dynamic_shapes="), std::string::npos) << why;
+}
+
+TEST(BatchAxisRefusal, OfALossOverTheBatchInTrainMode) {
+  const BatchAxisResult result = free_pair(4, {6}, [](graph::Builder& b, ValueId x) {
+    const ValueId out = b.call("aten::relu", {x});
+    return Results{{"out", out}, {"aux", b.call("aten::div.Scalar", {b.call("aten::sum", {out}), 4})}};
+  });
+  EXPECT_FALSE(result.is_freed);
+  EXPECT_NE(result.reason.find("in train mode"), std::string::npos) << result.reason;
+  EXPECT_NE(result.reason.find("dynamic_shapes="), std::string::npos) << result.reason;
+}
+
+/// The two passes differ by their dropout masks alone: without randomness the loss is zero at every batch size.
+TEST(BatchAxisRefusal, OfALossThatIsZeroWithoutRandomness) {
+  const BatchAxisResult result = free_pair(4, {6}, [](graph::Builder& b, ValueId x) {
+    const ValueId one = b.call("aten::dropout", {x, 0.5, true}), two = b.call("aten::dropout", {x, 0.5, true});
+    const ValueId sum = b.call("aten::sum", {b.call("aten::sub.Tensor", {one, two})});
+    return Results{{"out", one}, {"aux", b.call("aten::div.Scalar", {sum, 4})}};
+  });
+  EXPECT_FALSE(result.is_freed);
+  EXPECT_NE(result.reason.find("the output 'aux' of train mode has no axis for the batch"), std::string::npos)
+      << result.reason;
+}
+
+TEST(BatchAxisRefusal, OfSamplesThatMeetInTrainMode) {
+  const BatchAxisResult result = free_pair(1, {6}, [](graph::Builder& b, ValueId x) {
+    const ValueId mean = b.call("aten::mean.dim", {x, ArgumentList{0}, true});
+    return Results{{"out", b.call("aten::relu", {x})}, {"centred", b.call("aten::sub.Tensor", {x, mean})}};
+  });
+  EXPECT_FALSE(result.is_freed);
+  EXPECT_NE(result.reason.find("three single runs in train mode: output 1 of sample 0"), std::string::npos)
+      << result.reason;
+}
+
+TEST(BatchAxisRefusal, OfSamplesThatMeetBehindByMode) {
+  const std::string why = refusal(
+      [](graph::Builder& b, ValueId x, const IntExpr&) {
+        const ValueId mean = b.call("aten::mean.dim", {x, ArgumentList{0}, true});
+        return b.call("aten::relu", {b.call("limbeck::by_mode", {b.call("aten::sub.Tensor", {x, mean}), x})});
+      },
+      {4}, 1);
+  EXPECT_NE(why.find("three single runs in train mode"), std::string::npos) << why;
+}
+
+TEST(BatchAxisRefusal, OfABufferThatTakesAValueOfTheBatch) {
+  const BatchAxisResult result = free_pair(4, {6}, [](graph::Builder& b, ValueId x) {
+    b.buffer("average", at::zeros({6}));
+    const ValueId sum = b.call("aten::sum.dim_IntList", {x, ArgumentList{0}});
+    b.graph().state_writes.push_back(
+        {.buffer = "average", .value = b.call("aten::div.Scalar", {sum, 4}), .when = graph::Mode::train, .scope = 0});
+    return Results{{"out", b.call("aten::relu", {x})}};
+  });
+  EXPECT_FALSE(result.is_freed);
+  EXPECT_NE(result.reason.find("the buffer 'average' takes a value that is made of a whole batch"), std::string::npos)
+      << result.reason;
+}
+
 TEST(BatchAxisRefusal, LeavesFreeGraphsAlone) {
   Graph graph = build_graph([](graph::Builder& b, ValueId x, const IntExpr&) { return b.call("aten::relu", {x}); },
                             IntExpr::symbol("N"), {4});
