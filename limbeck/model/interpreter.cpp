@@ -109,9 +109,10 @@ void run_steps(const Program& program, const Sizing& sizing, Values& values) {
   const Step* step = nullptr;
   try {
     for (const Segment& segment : program.segments) {
+      step = program.steps.data() + segment.begin;  // named where the region itself is refused
       const RegionGuard guard(program.graph.regions()[segment.region]);
       const Step* const end = program.steps.data() + segment.end;
-      for (step = program.steps.data() + segment.begin; step != end; ++step) run_step(*step, sizing, values, stack);
+      for (; step != end; ++step) run_step(*step, sizing, values, stack);
     }
   } catch (const c10::Error& error) {
     const graph::Node& node = program.graph.node(step->node);
@@ -128,6 +129,7 @@ Values initial_values(const Program& program, std::span<const at::Tensor> inputs
   for (std::size_t i = 0; i < program.presets.size(); ++i) values[program.preset_values[i]] = program.presets[i];
   const at::NoGradGuard no_grad;
   for (const Shadow& shadow : program.shadows) values[shadow.value] = shadow.buffer.clone();
+  for (const Snapshot& snapshot : program.snapshots) values[snapshot.value] = snapshot.buffer.clone();
   return values;
 }
 
@@ -161,19 +163,8 @@ std::vector<NamedTensor> collect(const std::vector<Result>& results, const Value
   return tensors;
 }
 
-/// Values that lie in a buffer that is about to change are copied first.
-void detach_from_buffers(const Program& program, Values& values) {
-  for (const BufferWrite& write : program.writes) {
-    const at::Tensor& value = values[write.value].toTensor();
-    const bool is_in_buffer = std::any_of(program.writes.begin(), program.writes.end(),
-                                          [&](const BufferWrite& other) { return other.buffer.is_alias_of(value); });
-    if (is_in_buffer) values[write.value] = value.clone();
-  }
-}
-
-void write_state(const Program& program, Values& values) {
+void write_state(const Program& program, const Values& values) {
   const at::NoGradGuard no_grad;
-  detach_from_buffers(program, values);
   for (const BufferWrite& write : program.writes) write.buffer.copy_(values[write.value].toTensor());
   if (program.key.state_updates == StateUpdates::discard) return;
   for (const Shadow& shadow : program.shadows) shadow.buffer.copy_(values[shadow.value].toTensor());

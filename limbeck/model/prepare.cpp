@@ -55,6 +55,7 @@ class Preparer {
         graph(), root_mode(), [this](graph::ScopeId scope) { return mode_of(scope); }, taps_);
     resolve_nodes();
     find_shadows();
+    find_snapshots();
     number_values();
     collect_results();
     count_uses();
@@ -144,6 +145,26 @@ class Preparer {
     }
   }
 
+  /// Buffers that this run reads and a state write of it replaces, under all their names and views.
+  void find_snapshots() {
+    std::vector<at::Tensor> written;
+    for (const graph::StateWrite& write : graph().state_writes) {
+      if (contains(write.when, mode_of(write.scope))) written.push_back(graph().parameter(write.buffer).tensor);
+    }
+    for (const NodeId id : needed_) {
+      const graph::Parameter* parameter = graph().as_parameter({id, 0});
+      if (parameter == nullptr || !parameter->is_buffer) continue;
+      const bool is_written = std::any_of(written.begin(), written.end(), [&](const at::Tensor& buffer) {
+        return buffer.is_alias_of(parameter->tensor);
+      });
+      if (!is_written) continue;
+      const auto [entry, is_new] = shadow_of_.try_emplace(parameter->tensor.unsafeGetTensorImpl(), kNoValue);
+      if (!is_new) continue;
+      entry->second = program_->num_values++;
+      program_->snapshots.push_back({.value = entry->second, .buffer = parameter->tensor});
+    }
+  }
+
   void number_values() {
     first_value_.assign(graph().num_ids(), kNoValue);
     for (const NodeId id : needed_) {
@@ -160,7 +181,7 @@ class Preparer {
     }
   }
 
-  /// The parameter that `value` reads, unless a shadow stands for it.
+  /// The parameter that `value` reads, unless a shadow or a snapshot stands for it.
   const graph::Parameter* constant_parameter(ValueId value) const {
     const graph::Parameter* parameter = graph().as_parameter(value);
     if (parameter == nullptr || shadow_of_.contains(parameter->tensor.unsafeGetTensorImpl())) return nullptr;
@@ -373,7 +394,7 @@ class Preparer {
   std::vector<ValueId> taps_;
   std::vector<NodeId> needed_;
   std::vector<std::vector<Argument>> resolved_;                        // by node
-  std::unordered_map<const void*, ValueIndex> shadow_of_, preset_of_;  // by TensorImpl
+  std::unordered_map<const void*, ValueIndex> shadow_of_, preset_of_;  // by TensorImpl; snapshots too
   std::vector<ValueIndex> first_value_;                                // by node
   std::vector<NodeId> last_use_;                                       // by value
   std::vector<uint32_t> num_uses_;

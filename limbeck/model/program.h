@@ -94,6 +94,13 @@ struct Shadow {
   at::Tensor buffer;
 };
 
+/// A buffer that a state write replaces at the end of a run. The run reads a copy, so that outputs and what autograd
+/// saved keep the value that was there, as after Python's assignment of another tensor.
+struct Snapshot {
+  ValueIndex value = kNoValue;
+  at::Tensor buffer;
+};
+
 /// A buffer that takes a value at the end of a run.
 struct BufferWrite {
   ValueIndex value = kNoValue;
@@ -115,6 +122,7 @@ struct Program {
   std::vector<SizedArgument> sized;
   std::vector<Result> outputs, taps;
   std::vector<Shadow> shadows;
+  std::vector<Snapshot> snapshots;
   std::vector<BufferWrite> writes;        // empty where state updates are discarded
   std::vector<ValueIndex> input_values;   // by input; kNoValue: no step needs it
   std::vector<ValueIndex> preset_values;  // of parameters that lists, outputs and taps take

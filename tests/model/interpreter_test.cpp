@@ -292,6 +292,57 @@ TEST(StateUpdates, BuffersMayExchangeTheirValues) {
   EXPECT_TRUE(is_equal(tensor_of(model, "b"), at::zeros({2})));
 }
 
+/// prev = self.ema; self.ema = x * 0.5; return prev, prev[0]
+TEST(StateUpdates, OutputsKeepTheValueBeforeTheWrite) {
+  Graph graph;
+  Builder builder(graph);
+  const ValueId x = builder.input("x", {2});
+  const ValueId before = builder.buffer("ema", at::tensor({1.0F, 2.0F}));
+  graph.state_writes = {{.buffer = "ema", .value = builder.call("aten::mul.Tensor", {x, 0.5})}};
+  builder.outputs({{"before", before}, {"first", builder.call("aten::slice.Tensor", {before, 0, 0, 1, 1})}});
+  Model model(std::move(graph));
+  for (const bool with_gradients : {true, false}) {
+    const at::AutoGradMode mode(with_gradients);
+    const at::Tensor old = tensor_of(model, "ema").clone(), input = normal({2}, with_gradients);
+    const Outputs outputs = model.forward(input, {.taps = {"%ema"}});
+    EXPECT_TRUE(is_equal(outputs["before"], old));
+    EXPECT_TRUE(is_equal(outputs["first"], old.slice(0, 0, 1)));
+    EXPECT_TRUE(is_equal(outputs.tap("%ema"), old));
+    EXPECT_TRUE(is_equal(tensor_of(model, "ema"), input * 0.5));
+  }
+}
+
+/// y = w * self.ema; self.ema = y: backward needs the value before.
+TEST(StateUpdates, BackwardSeesTheValueBeforeTheWrite) {
+  Graph graph;
+  Builder builder(graph);
+  const ValueId x = builder.input("x", {2});
+  const ValueId weight = builder.parameter("weight", normal({2}, 1));
+  const ValueId ema = builder.buffer("ema", at::tensor({3.0F, 4.0F}));
+  const ValueId product = builder.call("aten::mul.Tensor", {weight, ema});
+  graph.state_writes = {{.buffer = "ema", .value = x}};
+  builder.outputs({{"out", product}});
+  Model model(std::move(graph));
+  model(normal({2}, 2)).sum().backward();
+  EXPECT_TRUE(is_equal(tensor_of(model, "weight").grad(), at::tensor({3.0F, 4.0F})));
+  EXPECT_TRUE(is_equal(tensor_of(model, "ema"), normal({2}, 2)));
+}
+
+TEST(StateUpdates, ViewsOfAWrittenBufferKeepItsValueInTheRun) {
+  Graph graph;
+  Builder builder(graph);
+  const ValueId x = builder.input("x", {2, 2});
+  at::Tensor table = normal({2, 2}, 1);
+  builder.buffer("table", table);
+  const ValueId turned = builder.buffer("turned", table.t());
+  graph.state_writes = {{.buffer = "table", .value = x}};
+  builder.outputs({{"out", turned}});
+  Model model(std::move(graph));
+  const at::Tensor old = table.clone(), input = normal({2, 2}, 2);
+  EXPECT_TRUE(is_equal(model(input), old.t()));
+  EXPECT_TRUE(is_equal(tensor_of(model, "turned"), input.t()));
+}
+
 TEST(StateUpdates, FailedRunWritesNothing) {
   testing::reset_observations();
   Graph graph = residual_network();
@@ -486,6 +537,15 @@ TEST(Regions, AreLeftWhenANodeFails) {
   observations().fails = true;
   EXPECT_THROW(model(normal({2, 4}, 1)), InvalidArgument);
   EXPECT_TRUE(c10::GradMode::is_enabled());
+}
+
+TEST(Regions, OneThatLibtorchRefusesNamesItsFirstNode) {
+  Graph graph = single_input_graph({kBatch, 4}, [](Graph& g, ValueId x) { return call(g, "aten::neg", {x}); });
+  graph.edit(graph.order().back()).region = graph.add_region(
+      {.grad_enabled = {}, .autocast = graph::Region::Autocast{.device_type = c10::DeviceType::FPGA, .enabled = true}});
+  Model model(std::move(graph));
+  const std::string message = message_of<InvalidArgument>([&] { model(normal({2, 4}, 1)); });
+  EXPECT_NE(message.find("aten::neg"), std::string::npos) << message;
 }
 
 TEST(Lists, AreTakenApartAndPutTogether) {
