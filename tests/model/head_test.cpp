@@ -65,6 +65,13 @@ TEST(ReplaceHead, TypesFollow) {
   EXPECT_EQ(*type.tensor()->sizes, (graph::Sizes{graph::IntExpr::symbol("B"), 11}));
 }
 
+TEST(ReplaceHead, OldClassesNamesGoAndOtherMetadataStays) {
+  Graph graph = residual_network();
+  graph.metadata = {{"labels", R"(["cat","dog","cow","hen","fox"])"}, {"name", "small"}};
+  replace_head(graph, "fc", {.classes = 3});
+  EXPECT_EQ(graph.metadata, (std::map<std::string, std::string>{{"name", "small"}}));
+}
+
 TEST(ReplaceHead, DrawsAsTorchDoes) {
   // torch.manual_seed(7); torch.nn.Linear(6, 3): values of torch 2.13.0.
   Graph graph = residual_network();
