@@ -26,22 +26,18 @@ namespace {
 bool is_map(const FeatureShape& shape) { return shape.size() == 3; }
 int64_t channels(const FeatureShape& shape) { return is_map(shape) ? shape.front() : shape.back(); }
 
-/// Uniform in ±1/sqrt(fan_in), as torch.nn.Conv2d and torch.nn.Linear start.
-at::Tensor initial_weight(std::vector<int64_t> sizes, uint64_t seed) {
-  at::Tensor weight = at::empty(sizes);
-  double fan_in = 1;
-  for (std::size_t axis = 1; axis < sizes.size(); ++axis) fan_in *= static_cast<double>(sizes[axis]);
-  const double bound = 1 / std::sqrt(fan_in);
-  weight.uniform_(-bound, bound, at::detail::createCPUGenerator(seed));
-  return weight.set_requires_grad(true);
+/// Uniform in ±1/sqrt(fan_in), as weights and biases of torch.nn.Conv2d and torch.nn.Linear start.
+at::Tensor initial(const std::vector<int64_t>& sizes, int64_t fan_in, at::Generator& generator) {
+  const double bound = 1 / std::sqrt(static_cast<double>(fan_in));
+  return at::empty(sizes).uniform_(-bound, bound, generator).set_requires_grad(true);
 }
 
-ValueId conv_and_norm(Builder& builder, ValueId x, int64_t in, int64_t out, uint64_t seed) {
+ValueId conv_and_norm(Builder& builder, ValueId x, int64_t in, int64_t out, at::Generator& generator) {
   ValueId projected, result;
   {
     const auto scope = builder.enter("conv", "torch.nn.modules.conv.Conv2d");
     projected =
-        builder.call("aten::conv2d", {x, builder.parameter("conv.weight", initial_weight({out, in, 1, 1}, seed))});
+        builder.call("aten::conv2d", {x, builder.parameter("conv.weight", initial({out, in, 1, 1}, in, generator))});
   }
   const auto scope = builder.enter("norm", "torch.nn.modules.batchnorm.BatchNorm2d");
   result = builder.call("aten::batch_norm",
@@ -52,10 +48,10 @@ ValueId conv_and_norm(Builder& builder, ValueId x, int64_t in, int64_t out, uint
   return result;
 }
 
-ValueId linear(Builder& builder, ValueId x, int64_t in, int64_t out, uint64_t seed) {
+ValueId linear(Builder& builder, ValueId x, int64_t in, int64_t out, at::Generator& generator) {
   const auto scope = builder.enter("linear", "torch.nn.modules.linear.Linear");
-  return builder.call("aten::linear", {x, builder.parameter("linear.weight", initial_weight({out, in}, seed)),
-                                       builder.parameter("linear.bias", at::zeros({out}).set_requires_grad(true))});
+  const ValueId weight = builder.parameter("linear.weight", initial({out, in}, in, generator));
+  return builder.call("aten::linear", {x, weight, builder.parameter("linear.bias", initial({out}, in, generator))});
 }
 
 }  // namespace
@@ -100,8 +96,9 @@ std::optional<Model> make_adapter(const AdapterPlan& plan, uint64_t seed) {
   if (plan.pool_student) std::copy(plan.pool_student->begin(), plan.pool_student->end(), sizes.end() - 2);
   const ValueId x = builder.input("feature", sizes);
   const int64_t in = channels(plan.student), out = channels(plan.teacher);
+  at::Generator generator = at::detail::createCPUGenerator(seed);
   const ValueId adapted =
-      is_map(plan.student) ? conv_and_norm(builder, x, in, out, seed) : linear(builder, x, in, out, seed);
+      is_map(plan.student) ? conv_and_norm(builder, x, in, out, generator) : linear(builder, x, in, out, generator);
   builder.outputs({{"adapted", adapted}});
   return Model(std::move(graph));
 }

@@ -1,6 +1,7 @@
 #include "limbeck/distill/adapter.h"
 
 #include <ATen/ATen.h>
+#include <ATen/CPUGeneratorImpl.h>
 #include <gtest/gtest.h>
 
 #include "limbeck/core/error.h"
@@ -61,6 +62,15 @@ TEST_P(MadeAdapter, BringsAnyBatchToTheTeachersShapeAndTrains) {
   }
   for (const NamedTensor& parameter : adapter->named_parameters())
     EXPECT_TRUE(parameter.tensor.grad().defined()) << parameter.name;
+}
+
+TEST(MakeAdapter, LinearStartsAsPyTorchs) {
+  const Model adapter = *make_adapter(plan_adapter({16}, {6}), 3);
+  at::Generator generator = at::detail::createCPUGenerator(3);
+  const at::Tensor weight = at::empty({6, 16}).uniform_(-0.25, 0.25, generator);  // 1/sqrt(16)
+  const at::Tensor bias = at::empty({6}).uniform_(-0.25, 0.25, generator);
+  EXPECT_TRUE(at::equal(adapter.graph().parameter("linear.weight").tensor, weight));
+  EXPECT_TRUE(at::equal(adapter.graph().parameter("linear.bias").tensor, bias));
 }
 
 TEST(MakeAdapter, TheSameSeedGivesTheSameWeights) {
