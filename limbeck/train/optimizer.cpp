@@ -36,6 +36,31 @@ std::vector<NamedTensor> trainable_once(const std::vector<NamedTensor>& paramete
   return result;
 }
 
+/// The state that an optimizer keeps of each parameter, as it is called in files.
+std::vector<const char*> state_fields(OptimizerKind kind) {
+  if (kind == OptimizerKind::sgd) return {"momentum_buffer"};
+  return {"exp_avg", "exp_avg_sq", "step"};
+}
+
+std::string state_name(const char* field, const NamedTensor& parameter) {
+  return std::string(field) + "/" + parameter.name;
+}
+
+std::vector<at::Tensor> gradients_of(const std::vector<NamedTensor>& parameters) {
+  std::vector<at::Tensor> gradients;
+  for (const NamedTensor& parameter : parameters) {
+    if (parameter.tensor.grad().defined()) gradients.push_back(parameter.tensor.grad());
+  }
+  return gradients;
+}
+
+double joint_norm(const std::vector<at::Tensor>& gradients) {
+  if (gradients.empty()) return 0;
+  std::vector<at::Tensor> norms;
+  for (const at::Tensor& norm : at::_foreach_norm(gradients, 2)) norms.push_back(norm.to(at::kFloat));
+  return at::linalg_vector_norm(at::stack(norms), 2).item<double>();
+}
+
 /// Settings of one group after its overrides.
 struct GroupSettings {
   double lr, weight_decay;
@@ -145,42 +170,43 @@ std::vector<NamedTensor> Optimizer::state() const {
   for (const NamedTensor& parameter : impl_->parameters) {
     impl_->visit_state(parameter, false, [&](const char* field, const auto& get, const auto&) {
       const at::Tensor tensor = get();
-      if (tensor.defined()) result.push_back({std::string(field) + "/" + parameter.name, tensor});
+      if (tensor.defined()) result.push_back({state_name(field, parameter), tensor});
     });
   }
   return result;
 }
 
 void Optimizer::load_state(const std::vector<NamedTensor>& state) {
+  const at::NoGradGuard no_grad;
   std::map<std::string, at::Tensor> by_name;
   for (const NamedTensor& entry : state) by_name.emplace(entry.name, entry.tensor);
   for (const NamedTensor& parameter : impl_->parameters) {
-    const auto belongs = [&](const auto& entry) { return entry.first.ends_with("/" + parameter.name); };
-    if (std::none_of(by_name.begin(), by_name.end(), belongs)) continue;
+    const std::vector<const char*> fields = state_fields(impl_->kind);
+    const auto is_given = [&](const char* field) { return by_name.contains(state_name(field, parameter)); };
+    if (std::none_of(fields.begin(), fields.end(), is_given)) continue;
     impl_->visit_state(parameter, true, [&](const char* field, const auto&, const auto& set) {
-      const auto found = by_name.find(std::string(field) + "/" + parameter.name);
+      const auto found = by_name.find(state_name(field, parameter));
       if (found == by_name.end()) return;
       const at::Tensor tensor = found->second;
-      LIMBECK_CHECK(std::string_view(field) == "step" || tensor.sizes() == parameter.tensor.sizes(),
+      const bool is_step = std::string_view(field) == "step";
+      LIMBECK_CHECK(is_step || tensor.sizes() == parameter.tensor.sizes(),
                     "[optimizer] state '{}' does not have the shape of its parameter", found->first);
       by_name.erase(found);
-      set(tensor.clone());
+      // In the parameter's memory layout, as the optimizer made it: files are row-major.
+      set(is_step ? tensor.clone() : at::empty_like(parameter.tensor).copy_(tensor));
     });
   }
   LIMBECK_CHECK(by_name.empty(), "[optimizer] state '{}' belongs to no parameter of this optimizer",
                 by_name.begin()->first);
 }
 
+double grad_norm(const std::vector<NamedTensor>& parameters) { return joint_norm(gradients_of(parameters)); }
+
 double clip_grad_norm(const std::vector<NamedTensor>& parameters, double max_norm) {
-  std::vector<at::Tensor> gradients, norms;
-  for (const NamedTensor& parameter : parameters) {
-    if (parameter.tensor.grad().defined()) gradients.push_back(parameter.tensor.grad());
-  }
-  if (gradients.empty()) return 0;
-  for (const at::Tensor& norm : at::_foreach_norm(gradients, 2)) norms.push_back(norm.to(at::kFloat));
-  const double total = at::linalg_vector_norm(at::stack(norms), 2).item<double>();
+  const std::vector<at::Tensor> gradients = gradients_of(parameters);
+  const double total = joint_norm(gradients);
   const double scale = max_norm / (total + 1e-6);  // as torch.nn.utils.clip_grad_norm_
-  if (scale < 1) at::_foreach_mul_(gradients, scale);
+  if (!gradients.empty() && scale < 1) at::_foreach_mul_(gradients, scale);
   return total;
 }
 

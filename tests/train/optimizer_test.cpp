@@ -3,6 +3,9 @@
 #include <ATen/ATen.h>
 #include <gtest/gtest.h>
 
+#include <cmath>
+#include <limits>
+
 #include "limbeck/core/error.h"
 
 namespace limbeck::train {
@@ -63,6 +66,32 @@ TEST_P(OptimizerState, RefusesStateOfOtherParameters) {
   EXPECT_THROW(Optimizer({{"w", other}}, GetParam()).load_state(from.state()), InvalidArgument);
 }
 
+TEST_P(OptimizerState, BelongsToTheParameterOfExactlyThisName) {
+  const at::Tensor own = leaf({1, 2}), companion = leaf({1, 2});
+  Optimizer from({{"norm.weight", own}, {"adapter0/norm.weight", companion}}, GetParam());
+  run_steps(from, companion);  // the other one has no gradient, so no state
+  Optimizer to({{"norm.weight", own}, {"adapter0/norm.weight", companion}}, GetParam());
+  to.load_state(from.state());
+  const std::vector<NamedTensor> state = to.state();
+  ASSERT_EQ(state.size(), from.state().size());
+  for (const NamedTensor& entry : state) EXPECT_TRUE(entry.name.ends_with("/adapter0/norm.weight")) << entry.name;
+  run_steps(to, own);  // the first step of a parameter without state
+}
+
+TEST_P(OptimizerState, TakesTheLayoutOfItsParameter) {
+  const auto weight = [] { return at::ones({4, 3, 2, 2}).to(at::MemoryFormat::ChannelsLast).set_requires_grad(true); };
+  const at::Tensor first = weight(), second = weight();
+  Optimizer from({{"w", first}}, GetParam()), to({{"w", second}}, GetParam());
+  run_steps(from, first);
+  std::vector<NamedTensor> row_major = from.state();
+  for (NamedTensor& entry : row_major) entry.tensor = entry.tensor.contiguous();
+  to.load_state(row_major);
+  for (const NamedTensor& entry : to.state()) {
+    if (entry.tensor.dim() != 4) continue;  // the number of steps
+    EXPECT_EQ(entry.tensor.strides(), second.strides()) << entry.name;
+  }
+}
+
 TEST(Optimizer, GroupsTakeTheFirstPatternThatMatches) {
   const at::Tensor weight = leaf({1}), bias = leaf({1}), norm = leaf({1});
   Optimizer optimizer(
@@ -108,6 +137,19 @@ TEST(ClipGradNorm, ScalesToTheJointNormAndReturnsTheOneBefore) {
   EXPECT_DOUBLE_EQ(clip_grad_norm({{"a", a}, {"b", b}, {"c", without}}, 1), 5);
   EXPECT_NEAR(a.grad()[0].item<double>(), 0.6, 1e-6);
   EXPECT_NEAR(b.grad()[0].item<double>(), 0.8, 1e-6);
+}
+
+TEST(GradNorm, IsTheJointOneAndNotFiniteWhereAnyGradientIsNot) {
+  const at::Tensor a = leaf({0, 0}), b = leaf({0});
+  EXPECT_EQ(grad_norm({{"a", a}, {"b", b}}), 0);
+  a.mutable_grad() = at::tensor({3.0F, 0.0F});
+  b.mutable_grad() = at::tensor({4.0F});
+  EXPECT_DOUBLE_EQ(grad_norm({{"a", a}, {"b", b}}), 5);
+  EXPECT_EQ(a.grad()[0].item<float>(), 3);
+  for (const float bad : {std::numeric_limits<float>::infinity(), std::numeric_limits<float>::quiet_NaN()}) {
+    b.mutable_grad() = at::tensor({bad});
+    EXPECT_FALSE(std::isfinite(grad_norm({{"a", a}, {"b", b}})));
+  }
 }
 
 TEST(ClipGradNorm, LeavesSmallGradientsAlone) {
