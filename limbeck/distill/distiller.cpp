@@ -18,9 +18,8 @@ struct Probe {
 /// Shapes of a model's logits and taps on a small batch; neither its state nor its mode changes.
 Probe probe(const Model& model, const at::Tensor& samples, const std::vector<std::string>& taps) {
   const at::NoGradGuard no_grad;
-  Model shared(model.graph());
-  shared.eval();
-  const Outputs outputs = shared.forward(samples, {.taps = taps, .state_updates = StateUpdates::discard});
+  const Outputs outputs =
+      model.with_own_modes().forward(samples, {.taps = taps, .state_updates = StateUpdates::discard});
   Probe result{.logits = outputs.logits(), .features = {}};
   for (const NamedTensor& tap : outputs.taps) {
     LIMBECK_CHECK(tap.tensor.dim() >= 2, "[distill] tap '{}' is no feature of a batch: its shape is {}", tap.name,

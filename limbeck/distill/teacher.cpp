@@ -20,9 +20,7 @@ namespace {
 class LiveTeacher : public Teacher {
  public:
   LiveTeacher(const Model& model, std::vector<std::string> taps, FeatureTransform transform)
-      : model_(model.graph()), taps_(std::move(taps)), transform_(std::move(transform)) {
-    model_.eval();
-  }
+      : model_(model.with_own_modes()), taps_(std::move(taps)), transform_(std::move(transform)) {}
 
   TeacherOutputs operator()(const data::Batch& batch) override {
     const at::NoGradGuard no_grad;
@@ -35,7 +33,7 @@ class LiveTeacher : public Teacher {
   }
 
  private:
-  Model model_;  // a handle of its own on the same tensors: its mode is not the user's
+  Model model_;
   std::vector<std::string> taps_;
   FeatureTransform transform_;
 };

@@ -12,8 +12,7 @@ std::optional<AccuracyResult> evaluate(const Model& model, data::Loader& loader,
   LIMBECK_CHECK(!loader.options().shuffle && !loader.options().drop_last,
                 "[evaluate] the loader must show every sample once, in order: no shuffle, no drop_last");
   const at::NoGradGuard no_grad;
-  Model evaluated(model.graph());  // a handle of its own on the same tensors: the user's mode stays
-  evaluated.eval();
+  Model evaluated = model.with_own_modes();
   const int64_t classes = loader.dataset().num_classes();
   Accuracy accuracy(classes);
   int64_t done = 0;

@@ -95,6 +95,13 @@ Model Model::clone() const {
   return copy;
 }
 
+Model Model::with_own_modes() const {
+  Model other = *this;
+  other.state_ = std::make_shared<State>(state_->graph);
+  other.state_->accepted = state_->accepted;
+  return other;
+}
+
 std::vector<NamedTensor> Model::named_parameters(std::string_view pattern) const {
   const std::regex expression = compile_pattern(pattern);
   std::vector<NamedTensor> found;

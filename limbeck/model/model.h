@@ -70,6 +70,9 @@ class Model {
   void set_graph(graph::Graph graph);
   /// An independent copy: own parameters and buffers, same modes.
   Model clone() const;
+  /// A model on the same parameters and buffers with modes of its own, eval at first: for running it without a change
+  /// of this one's modes. What was accepted (accept_assumptions) holds for it too.
+  Model with_own_modes() const;
 
   // --- parameters ----------------------------------------------------------------------------------------------
   /// Tensors of parameters (not buffers) whose name matches the ECMAScript regular expression `pattern` anywhere; each

@@ -6,6 +6,13 @@
 
 namespace limbeck {
 
+graph::Mode parse_modes(std::string_view name) {
+  for (const graph::Mode mode : {graph::Mode::none, graph::Mode::train, graph::Mode::eval, graph::Mode::both}) {
+    if (name == graph::mode_name(mode)) return mode;
+  }
+  fail<InvalidArgument>("[model] '{}' names no modes. Use none, train, eval or both.", name);
+}
+
 bool is_inside_scope(std::string_view path, std::string_view scope) {
   if (scope.empty()) return true;
   return path.starts_with(scope) && (path.size() == scope.size() || path[scope.size()] == '.');
@@ -45,8 +52,9 @@ void check_assumptions(const graph::Graph& graph, const std::vector<graph::Mode>
   }
   if (list.empty()) return;
   fail<Unsupported>(
-      "[model] the model's source does not tell how it behaves in {} mode:{}\nCapture a train and an eval export "
-      "together, or accept_assumptions({}) to run it as it stands.",
+      "[model] the model's source does not tell how it behaves in {0} mode:{1}\nCapture a train and an eval export "
+      "together, or accept it as it stands: --accept {2}, in a recipe `accept: {2}` of the model, in code "
+      "accept_assumptions(Mode::{2}).",
       graph::mode_name(refused), list, graph::mode_name(refused));
 }
 

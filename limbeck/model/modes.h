@@ -25,6 +25,9 @@ class ModeRules {
   std::vector<std::pair<std::string, graph::Mode>> rules_;
 };
 
+/// A set of modes by name: none, train, eval or both. Throws InvalidArgument naming these.
+graph::Mode parse_modes(std::string_view name);
+
 /// Whether `path` is `scope` or stands below it. Everything is below the root "".
 bool is_inside_scope(std::string_view path, std::string_view scope);
 

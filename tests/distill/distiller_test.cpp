@@ -70,6 +70,21 @@ TEST(BindTerms, RefusesOtherClassesUnknownTapsAndUnadaptedShapes) {
       InvalidArgument);
 }
 
+TEST(BindTerms, KeepsWhatWasAcceptedOfBothModels) {
+  const auto assuming = [](std::vector<int64_t> widths) {
+    graph::Graph graph = resnet(std::move(widths)).graph();
+    graph.assumptions.push_back({graph::Mode::eval, 0, "eval was not seen"});
+    return Model(std::move(graph));
+  };
+  Model student = assuming({4, 8}), teacher = assuming({8, 16});
+  const data::Batch batch = *loader().next();
+  EXPECT_THROW(bind_terms(student, teacher, batch.x, kWithFeature), Unsupported);
+  student.accept_assumptions(graph::Mode::eval);
+  teacher.accept_assumptions(graph::Mode::eval);
+  EXPECT_NO_THROW(bind_terms(student, teacher, batch.x, kWithFeature));
+  EXPECT_NO_THROW((*live_teacher(teacher, {"layer2"}, {}))(batch));
+}
+
 /// One epoch of distillation by hand: the same model, loss, adapter and optimizer, written out.
 TEST(Distillation, EqualsALoopWrittenByHand) {
   const Model teacher = resnet({8, 16}, 4, 9);

@@ -10,6 +10,7 @@
 #include "limbeck/core/file.h"
 #include "limbeck/graph/builder.h"
 #include "limbeck/graph/lmb.h"
+#include "limbeck/model/modes.h"
 #include "tests/model/networks.h"
 
 namespace limbeck {
@@ -174,6 +175,41 @@ TEST(Model, AssumptionsMustBeAccepted) {
   model.train();
   model.accept_assumptions(Mode::train);
   model(x);
+}
+
+TEST(Model, OwnModesShareTensorsAndWhatWasAccepted) {
+  Graph graph = residual_network();
+  graph.assumptions.push_back({Mode::eval, 0, "eval was not seen"});
+  Model model(std::move(graph));
+  const at::Tensor x = normal({2, 3, 8, 8}, 1);
+  EXPECT_THROW(model.with_own_modes()(x), Unsupported);
+  model.accept_assumptions(Mode::eval);
+  const at::Tensor expected = model(x);
+  model.train();
+  Model other = model.with_own_modes();
+  EXPECT_FALSE(other.is_training());
+  EXPECT_TRUE(is_equal(other(x), expected));
+  EXPECT_TRUE(tensor_of(other, "fc.weight").is_same(tensor_of(model, "fc.weight")));
+  other.train();
+  other.eval();
+  EXPECT_TRUE(model.is_training());
+}
+
+TEST(Model, RefusalOfAnAssumptionSaysHowToAcceptIt) {
+  Graph graph = residual_network();
+  graph.assumptions.push_back({Mode::train, 0, "train was not seen"});
+  Model model(std::move(graph));
+  model.train();
+  const std::string message = message_of<Unsupported>([&] { model(normal({2, 3, 8, 8}, 1)); });
+  for (const char* way : {"--accept train", "`accept: train`", "accept_assumptions(Mode::train)"})
+    EXPECT_NE(message.find(way), std::string::npos) << message;
+}
+
+TEST(Modes, AreParsedByName) {
+  for (const Mode mode : {Mode::none, Mode::train, Mode::eval, Mode::both})
+    EXPECT_EQ(parse_modes(graph::mode_name(mode)), mode);
+  EXPECT_NE(message_of<InvalidArgument>([] { parse_modes("test"); }).find("none, train, eval or both"),
+            std::string::npos);
 }
 
 TEST(Model, SetGraphDropsPreparedRuns) {
