@@ -21,6 +21,7 @@ struct OutputOptions {
 /// How a recipe is run, whatever it says.
 struct RunOptions {
   double checkpoint_seconds = 30;  // between checkpoints within an epoch
+  bool keeps_results = true;       // false: the output folder goes when the program ends
 };
 
 struct RunArguments {
@@ -36,6 +37,7 @@ struct StageArguments {
   std::string kind;                   // "train", "distill", "evaluate"
   std::vector<std::string> models;    // train: the model; distill: student, teacher; evaluate: all to compare
   std::vector<std::string> features;  // distill: student=teacher[:weight]
+  std::string accept = "none";        // of all models: the recipe's key of this name
   std::string data;
   std::string folder;  // for results
   Settings settings;   // of the stage
@@ -55,6 +57,7 @@ struct InferArguments {
 
 struct ProfileArguments {
   std::string model;
+  std::string accept = "none";  // modes to run although the file does not tell all about them
   int64_t batch = 1;
   int64_t runs = 100;
   int64_t threads = 0;

@@ -47,7 +47,8 @@ std::string recipe_text(const StageArguments& arguments, const std::vector<std::
   std::string text = fmt::format("name: {}\noutput: {}\ndata: {{dataset: {}}}\nmodels:\n", arguments.kind,
                                  quoted(folder), quoted(arguments.data));
   for (std::size_t i = 0; i < names.size(); ++i)
-    text += fmt::format("  {}: {{file: {}}}\n", quoted(names[i]), quoted(arguments.models[i]));
+    text += fmt::format("  {}: {{file: {}, accept: {}}}\n", quoted(names[i]), quoted(arguments.models[i]),
+                        arguments.accept);
   return text + "stages: [" + stage_text(arguments, names) + "]\n";
 }
 
@@ -79,8 +80,14 @@ recipe::Overrides overrides(const StageArguments& arguments) {
 }  // namespace
 
 int run_command(const StageArguments& arguments) {
+  if (arguments.folder.empty() && arguments.kind != "evaluate") {
+    fmt::print(stderr, "limbeck: name the folder for results with -o\n");
+    return kWrongUsage;
+  }
   std::optional<core::TemporaryDirectory> temporary;  // evaluate leaves nothing behind unless asked to
   if (arguments.folder.empty()) temporary.emplace();
+  RunOptions options = arguments.run;
+  options.keeps_results = !temporary;
   const std::string folder = temporary ? temporary->path().string() : arguments.folder;
   recipe::Recipe recipe;
   try {
@@ -90,7 +97,7 @@ int run_command(const StageArguments& arguments) {
     fmt::print(stderr, "limbeck: {}\n", error.what());
     return kWrongUsage;
   }
-  return run_and_show(recipe, arguments.run, arguments.output);
+  return run_and_show(recipe, options, arguments.output);
 }
 
 }  // namespace limbeck::cli

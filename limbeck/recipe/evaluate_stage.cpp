@@ -16,10 +16,6 @@ using core::Json;
 
 namespace {
 
-std::vector<std::string> models_of(const EvaluateStage& stage, const StageContext& context) {
-  return stage.models.empty() ? context.results() : stage.models;
-}
-
 std::optional<measure::AccuracyResult> accuracy_of(const Model& model, const std::string& name,
                                                    const EvaluateStage& stage, const StageContext& context) {
   data::Loader loader = context.data().test_loader(stage.batch_size, stage.memory_format);
@@ -60,6 +56,10 @@ void measure_latencies(std::vector<Model>& models, const EvaluateStage& stage, c
 
 }  // namespace
 
+const std::vector<std::string>& compared_models(const EvaluateStage& stage, const StageContext& context) {
+  return stage.models.empty() ? context.results() : stage.models;
+}
+
 std::optional<Json> run_stage(const EvaluateStage& stage, StageContext& context, const std::string& key) {
   context.workspace().begin_stage(stage.name, key);
   report::Comparison comparison{.dataset = context.data().test_set()->name(),
@@ -69,7 +69,7 @@ std::optional<Json> run_stage(const EvaluateStage& stage, StageContext& context,
                                 .machine = core::read_machine().cpu_model,
                                 .rows = {}};
   std::vector<Model> models;
-  for (const std::string& name : models_of(stage, context)) {
+  for (const std::string& name : compared_models(stage, context)) {
     Model model = context.load(name);
     fit_to_data(model, context, stage.memory_format);
     model.eval();
@@ -90,7 +90,7 @@ std::optional<Json> run_stage(const EvaluateStage& stage, StageContext& context,
 
 Json plan_stage(const EvaluateStage& stage, const StageContext& context) {
   return Json::object(
-      {{"models", Json::array(models_of(stage, context))}, {"samples", context.data().test_set()->size()}});
+      {{"models", Json::array(compared_models(stage, context))}, {"samples", context.data().test_set()->size()}});
 }
 
 }  // namespace limbeck::recipe

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "limbeck/core/error.h"
+#include "limbeck/model/modes.h"
 
 namespace limbeck::recipe {
 
@@ -129,6 +130,9 @@ void describe(Fields& fields, ModelOptions& options) {
   fields.field("file", &options.file, ".lmb or .pt2 instead of an architecture");
   fields.field("weights", &options.weights, ".pth, .safetensors or .lmb to start from; empty: fresh weights");
   fields.field("options", &options.options, "of the architecture: classes, in_channels, widths, blocks, ...");
+  fields.field(
+      "accept", choice(options.accept, {"none", "train", "eval", "both"}, parse_modes, graph::mode_name),
+      "modes to run as they stand although the file does not tell all about them; `limbeck capture` lists what");
 }
 
 void describe(Fields& fields, train::TrainOptions& options) {

@@ -35,6 +35,7 @@ struct ModelOptions {
   std::string file;                            // .lmb or .pt2
   std::string weights;                         // .pth or safetensors to start from; empty: fresh ones
   std::map<std::string, std::string> options;  // of the architecture: widths, blocks, classes, ...
+  graph::Mode accept = graph::Mode::none;      // modes to run although the file does not tell all about them
 };
 
 enum class MemoryLayout : uint8_t { contiguous, channels_last };

@@ -46,16 +46,14 @@ std::string model_key(const ModelOptions& options, uint64_t seed) {
 std::vector<std::string> models_of(const Stage& stage, const StageContext& context) {
   if (const auto* train = std::get_if<TrainStage>(&stage)) return {train->model};
   if (const auto* distill = std::get_if<DistillStage>(&stage)) return {distill->student, distill->teacher};
-  const auto& models = std::get<EvaluateStage>(stage).models;
-  return models.empty() ? context.results() : models;
+  return compared_models(std::get<EvaluateStage>(stage), context);
 }
 
 /// Throws InvalidArgument unless the model takes the data's images and gives one logit a class.
 void check_fits_data(const Model& model, const StageContext& context, MemoryLayout layout) {
   const at::NoGradGuard no_grad;
-  Model probe(model.graph());  // in eval mode, on the same tensors
   const at::Tensor images = context.data().test_images(1, layout);
-  const at::Tensor logits = probe.forward(images, {.state_updates = StateUpdates::discard}).logits();
+  const at::Tensor logits = model.with_own_modes().forward(images, {.state_updates = StateUpdates::discard}).logits();
   const data::Dataset& dataset = *context.data().test_set();
   LIMBECK_CHECK(logits.dim() == 2 && logits.size(1) == dataset.num_classes(),
                 "[{}] the model gives [{}] for one image and {} has {} classes. Build it with classes={}, replace its "
@@ -85,16 +83,20 @@ StageContext::StageContext(const Recipe& recipe, const RunControl& control, cons
 const std::string& StageContext::key_of(const std::string& name) const { return sources_.at(name).key; }
 
 Model StageContext::load(const std::string& name) const {
-  if (sources_.at(name).is_result) return limbeck::load(workspace_.model_file(name).string());
-  return load_untrained(name);
+  if (!sources_.at(name).is_result) return load_untrained(name);
+  Model model = limbeck::load(workspace_.model_file(name).string());
+  model.accept_assumptions(options_of(name).accept);
+  return model;
 }
 
-Model StageContext::load_untrained(const std::string& name) const {
+Model StageContext::load_untrained(const std::string& name) const { return make_model(options_of(name), recipe_.seed); }
+
+const ModelOptions& StageContext::options_of(const std::string& name) const {
   const std::string& base = sources_.at(name).base;
   const auto found = std::find_if(recipe_.models.begin(), recipe_.models.end(),
                                   [&](const auto& model) { return model.first == base; });
   LIMBECK_ASSERT(found != recipe_.models.end(), "[run] no source for model '{}'", name);
-  return make_model(found->second, recipe_.seed);
+  return found->second;
 }
 
 void StageContext::add_result(const std::string& name, const std::string& key, const std::string& made_from) {
@@ -121,6 +123,7 @@ Model make_model(const ModelOptions& options, uint64_t seed) {
   Model model = options.file.empty() ? Model(zoo::make(options.zoo, zoo::parse_options(options.options, seed)))
                                      : limbeck::load(options.file, {.seed = seed});
   if (!options.weights.empty()) load_weights(model, options.weights);
+  model.accept_assumptions(options.accept);
   return model;
 }
 
@@ -142,10 +145,8 @@ train::RunControl training_control(const StageContext& context, const std::strin
 Json describe_model(const Model& model, const StageContext& context) {
   const at::NoGradGuard no_grad;
   const measure::Profile profile = measure::profile(model);
-  Model probe(model.graph());
-  probe.eval();
   const at::Tensor images = context.data().test_images(2, MemoryLayout::contiguous);
-  const at::Tensor logits = probe.forward(images, {.state_updates = StateUpdates::discard}).logits();
+  const at::Tensor logits = model.with_own_modes().forward(images, {.state_updates = StateUpdates::discard}).logits();
   return Json::object({{"parameters", profile.parameters},
                        {"macs", profile.macs},
                        {"input", Json::array(images.sizes().slice(1))},

@@ -38,6 +38,8 @@ class StageContext {
   Model load(const std::string& name) const;
   /// What `name` began as: the same architecture with the weights of `models`.
   Model load_untrained(const std::string& name) const;
+  /// What `models` says of the model that `name` began as.
+  const ModelOptions& options_of(const std::string& name) const;
   /// From now on `name` is the result of the stage under `key`, which trained `made_from`.
   void add_result(const std::string& name, const std::string& key, const std::string& made_from);
   /// Results so far, in order.
@@ -58,6 +60,9 @@ class StageContext {
 
 /// Hash of what a stage depends on: its effective options, the data and the models that it takes.
 std::string stage_key(const StageContext& context, const Stage& stage);
+
+/// The models that an evaluate stage compares: those that it names, else all results so far.
+const std::vector<std::string>& compared_models(const EvaluateStage& stage, const StageContext& context);
 
 /// Builds or loads a model as `models` says; seed for fresh weights.
 Model make_model(const ModelOptions& options, uint64_t seed);
