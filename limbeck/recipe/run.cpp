@@ -3,6 +3,7 @@
 #include <ATen/Parallel.h>
 
 #include <chrono>
+#include <filesystem>
 
 #include "limbeck/core/file.h"
 #include "limbeck/core/machine.h"
@@ -40,12 +41,20 @@ void add_result(StageContext& context, const Stage& stage, const std::string& ke
   if (!model.empty()) context.add_result(stage_name(stage), key, model);
 }
 
+/// What the cache has of a stage. A stage that makes a model is finished only with the model's file.
+std::optional<Json> find_finished(const Stage& stage, const StageContext& context, const std::string& key) {
+  const std::string name = stage_name(stage);
+  const bool is_whole =
+      trained_model(stage).empty() || std::filesystem::is_regular_file(context.workspace().model_file(name));
+  return is_whole ? context.workspace().find_result(name, key) : std::nullopt;
+}
+
 /// A stage's result from its cache, else by running it; nothing when stopped.
 std::optional<Json> obtain(const Stage& stage, StageContext& context, const std::string& key) {
   const RunEvents& events = context.control().events;
   if (events.on_stage_begin) events.on_stage_begin(context.title);
   const Clock::time_point start = Clock::now();
-  std::optional<Json> result = context.workspace().find_result(stage_name(stage), key);
+  std::optional<Json> result = find_finished(stage, context, key);
   const bool from_cache = result.has_value();
   if (!from_cache) {
     result = std::visit([&](const auto& s) { return run_stage(s, context, key); }, stage);
@@ -73,7 +82,7 @@ void write_reports(const Workspace& workspace, const Recipe& recipe, const RunRe
 
 RunResult run(const Recipe& recipe, const RunControl& control) {
   set_threads(recipe);
-  const Workspace workspace(recipe.output);
+  const Workspace workspace(recipe.output, WorkspaceUse::work);
   const DataSource data(recipe.data, recipe.seed);
   StageContext context(recipe, control, workspace, data);
   RunResult result;
@@ -99,7 +108,7 @@ RunResult run(const Recipe& recipe, const RunControl& control) {
 Json plan(const Recipe& recipe) {
   set_threads(recipe);
   const RunControl control;
-  const Workspace workspace(recipe.output);
+  const Workspace workspace(recipe.output, WorkspaceUse::read);
   const DataSource data(recipe.data, recipe.seed);
   StageContext context(recipe, control, workspace, data);
   Json::Array stages;
@@ -110,7 +119,7 @@ Json plan(const Recipe& recipe) {
     Json json = std::visit([&](const auto& s) { return plan_stage(s, context); }, stage);
     json["kind"] = context.title.kind;
     json["name"] = context.title.name;
-    json["cached"] = workspace.find_result(stage_name(stage), key).has_value();
+    json["cached"] = find_finished(stage, context, key).has_value();
     stages.push_back(std::move(json));
     add_result(context, stage, key);
   }

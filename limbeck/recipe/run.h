@@ -51,7 +51,7 @@ struct RunResult {
 RunResult run(const Recipe& recipe, const RunControl& control);
 
 /// What run would do, without training: shapes, adapters, parameters, multiply-adds, steps, and which stages would come
-/// from their cache.
+/// from their cache. Writes nothing, and takes no lock: it can be asked while the recipe runs.
 core::Json plan(const Recipe& recipe);
 
 }  // namespace limbeck::recipe

@@ -23,7 +23,8 @@ constexpr const char* kKeyFile = "key";
 
 }  // namespace
 
-Workspace::Workspace(fs::path root) : root_(std::move(root)) {
+Workspace::Workspace(fs::path root, WorkspaceUse use) : root_(std::move(root)) {
+  if (use == WorkspaceUse::read) return;
   core::create_directories(root_);
   const fs::path lock = root_ / ".lock";
   lock_descriptor_ = ::open(lock.c_str(), O_CREAT | O_RDWR | O_CLOEXEC, 0666);
@@ -35,7 +36,9 @@ Workspace::Workspace(fs::path root) : root_(std::move(root)) {
   }
 }
 
-Workspace::~Workspace() { ::close(lock_descriptor_); }
+Workspace::~Workspace() {
+  if (lock_descriptor_ >= 0) ::close(lock_descriptor_);
+}
 
 std::optional<core::Json> Workspace::find_result(const std::string& stage, const std::string& key) const {
   const fs::path file = stage_folder(stage) / kResultFile;

@@ -8,6 +8,7 @@
 //   OUTPUT/report.json, report.md
 #pragma once
 
+#include <cstdint>
 #include <filesystem>
 #include <optional>
 #include <string>
@@ -16,10 +17,15 @@
 
 namespace limbeck::recipe {
 
+enum class WorkspaceUse : uint8_t {
+  work,  // makes the folder and locks it
+  read,  // touches nothing, so that one can look while another process works in it
+};
+
 class Workspace {
  public:
-  /// Makes the folder and locks it. Throws InvalidArgument while another process works in it, IoError for the disk.
-  explicit Workspace(std::filesystem::path root);
+  /// For work, throws InvalidArgument while another process works in the folder, IoError for the disk.
+  Workspace(std::filesystem::path root, WorkspaceUse use);
   ~Workspace();
   Workspace(const Workspace&) = delete;
   Workspace& operator=(const Workspace&) = delete;

@@ -8,7 +8,10 @@
 
 #include "limbeck/core/error.h"
 #include "limbeck/core/file.h"
+#include "limbeck/graph/lmb.h"
+#include "limbeck/model/modes.h"
 #include "limbeck/recipe/read.h"
+#include "limbeck/zoo/zoo.h"
 
 namespace limbeck::recipe {
 namespace {
@@ -62,6 +65,12 @@ class Run : public ::testing::Test {
     return cached;
   }
 
+  /// Whether a run would take the training from its cache.
+  bool is_planned_from_cache() const {
+    const core::Json json = plan(recipe());
+    return core::JsonView(json, "plan")["stages"][0]["cached"].as_bool();
+  }
+
   fs::path stage_file(const char* name) const { return folder_.path() / "out" / "m" / name; }
 
   core::TemporaryDirectory folder_;
@@ -80,6 +89,51 @@ TEST_F(Run, ChangedDataUnderTheSameNameIsTrainedOnAgain) {
   EXPECT_EQ(cached_stages(recipe()), kNothing);
   write_dataset(folder_.path(), 1);
   EXPECT_EQ(cached_stages(recipe()), kNothing);
+}
+
+TEST_F(Run, TrainsAgainWhereTheModelIsGone) {
+  cached_stages(recipe());
+  fs::remove(stage_file("model.lmb"));
+  EXPECT_FALSE(is_planned_from_cache());
+  EXPECT_EQ(cached_stages(recipe()), std::set<std::string>{"evaluate"});
+  EXPECT_TRUE(fs::exists(stage_file("model.lmb")));
+  EXPECT_TRUE(is_planned_from_cache());
+}
+
+TEST_F(Run, PlanWritesNothingAndMayBeAskedWhileItRuns) {
+  EXPECT_FALSE(is_planned_from_cache());
+  EXPECT_FALSE(fs::exists(folder_.path() / "out"));
+  RunControl control;
+  int num_plans = 0;
+  control.events.on_training = [&](const StageTitle&, const train::ProgressEvent& event) {
+    if (!event.is_epoch_end) return;
+    ++num_plans;
+    EXPECT_FALSE(is_planned_from_cache());
+  };
+  EXPECT_TRUE(run(recipe(), control).completed);
+  EXPECT_EQ(num_plans, 2);
+}
+
+/// Which modes a file of one export leaves open, the recipe says.
+TEST_F(Run, ModelsAcceptWhatTheRecipeSays) {
+  const fs::path file = folder_.path() / "assuming.lmb";
+  graph::Graph graph =
+      Model(zoo::make("resnet_basic",
+                      {.classes = 4, .in_channels = 1, .image_size = 8, .blocks = {1, 1}, .widths = {4, 4}}))
+          .graph();
+  graph.assumptions.push_back({graph::Mode::train, 0, "train was not seen"});
+  graph.assumptions.push_back({graph::Mode::eval, 0, "eval was not seen"});
+  graph::save_lmb(graph, file);
+  const auto with = [&](const std::string& accept) {
+    Recipe changed = recipe();
+    ModelOptions& model = changed.models[0].second;
+    model = {};
+    model.file = file.string();
+    model.accept = parse_modes(accept);
+    return changed;
+  };
+  for (const char* accept : {"none", "train", "eval"}) EXPECT_THROW(run(with(accept), {}), Unsupported) << accept;
+  EXPECT_EQ(cached_stages(with("both")), kNothing) << "the trained model is evaluated in eval mode";
 }
 
 TEST_F(Run, FinishedStagesKeepNoCheckpoint) {
