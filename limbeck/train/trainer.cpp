@@ -59,32 +59,37 @@ class Run {
   void step_or_end_epoch() {
     const std::optional<data::Batch> batch = loader_.next();
     if (!batch) return end_epoch();
-    const double factor =
-        learning_rate_factor(options_.schedule, progress().step, total_steps(), loader_.batches_per_epoch());
-    optimize(*batch, factor);
+    optimize(*batch, lr_factor(progress().step));
     ++progress().step;
     ++steps_here_;
     progress().next = loader_.state();
     images_here_ += batch->size();
-    report(factor, false);
+    report(false);
     if (is_checkpoint_due()) save();
   }
 
-  void optimize(const data::Batch& batch, double lr_factor) {
+  void optimize(const data::Batch& batch, double factor) {
     const StepResult result = evaluate_objective(batch);
     const double loss = result.loss.item<double>();
-    LIMBECK_CHECK(std::isfinite(loss),
-                  "[train] the loss became {} in epoch {}, step {}. {}Lower the learning rate or set clip_norm.", loss,
-                  progress().next.epoch + 1, progress().next.step + 1,
-                  has_checkpoints() ? "The last checkpoint stands. " : "");
+    check_finite(loss, "loss");
     state_.optimizer->zero_grad();
     result.loss.backward();
-    if (options_.clip_norm > 0) clip_grad_norm(state_.optimizer->parameters(), options_.clip_norm);
-    state_.optimizer->step(lr_factor);
+    const std::vector<NamedTensor>& parameters = state_.optimizer->parameters();
+    check_finite(options_.clip_norm > 0 ? clip_grad_norm(parameters, options_.clip_norm) : grad_norm(parameters),
+                 "norm of the gradients");
+    state_.optimizer->step(factor);
     EpochMeter& meter = progress().meter;
     meter.loss_sum += loss * static_cast<double>(batch.size());
     meter.correct += result.logits.detach().argmax(1).eq(batch.y).sum().item<int64_t>();
     meter.samples += batch.size();
+  }
+
+  /// Before the optimizer's step: after it, the weights and the next checkpoint would have it too.
+  void check_finite(double value, const char* what) {
+    LIMBECK_CHECK(std::isfinite(value),
+                  "[train] the {} became {} in epoch {}, step {}. {}Lower the learning rate or set clip_norm.", what,
+                  value, progress().next.epoch + 1, progress().next.step + 1,
+                  has_checkpoints() ? "The last checkpoint stands. " : "");
   }
 
   StepResult evaluate_objective(const data::Batch& batch) {
@@ -100,7 +105,7 @@ class Run {
                                  .loss = meter.loss_sum / samples,
                                  .train_accuracy = static_cast<double>(meter.correct) / samples,
                                  .seconds = seconds_since(epoch_started_)});
-    report(1, true);
+    report(true);
     progress().meter = {};
     progress().next = {.epoch = progress().next.epoch + 1, .step = 0};
     epoch_started_ = Clock::now();
@@ -123,7 +128,11 @@ class Run {
     return {.completed = false, .resumed_at_step = first_step, .progress = progress()};
   }
 
-  void report(double lr_factor, bool is_epoch_end) {
+  double lr_factor(int64_t step) const {
+    return learning_rate_factor(options_.schedule, step, total_steps(), loader_.batches_per_epoch());
+  }
+
+  void report(bool is_epoch_end) {
     if (!control_.on_progress) return;
     const EpochMeter& meter = progress().meter;
     const double elapsed = std::max(seconds_since(started_), 1e-9);
@@ -134,7 +143,7 @@ class Run {
                           .steps = loader_.batches_per_epoch(),
                           .loss = meter.loss_sum / samples,
                           .accuracy = static_cast<double>(meter.correct) / samples,
-                          .lr = options_.optimizer.lr * lr_factor,
+                          .lr = options_.optimizer.lr * lr_factor(std::max<int64_t>(progress().step - 1, 0)),
                           .images_per_second = static_cast<double>(images_here_) / elapsed,
                           .seconds_left = elapsed / static_cast<double>(std::max<int64_t>(steps_here_, 1)) *
                                           static_cast<double>(total_steps() - progress().step),

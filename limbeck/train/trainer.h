@@ -47,7 +47,7 @@ struct ProgressEvent {
   int64_t step = 0, steps = 0;    // within the epoch, from 1
   double loss = 0;                // mean of the epoch so far
   double accuracy = 0;            // of the epoch so far
-  double lr = 0;                  // of the optimizer's first group
+  double lr = 0;                  // the optimizer's at the last step; that of its groups has the same factor
   double images_per_second = 0;   // since this process went on with the run
   double seconds_left = 0;
   bool is_epoch_end = false;
@@ -72,8 +72,9 @@ struct TrainSummary {
 Objective classification_objective(const Model& model, double label_smoothing);
 
 /// Trains `model` and `companions` until `options.epochs` are done or a stop is requested; goes on from the last
-/// checkpoint when there is one. Models are left in train mode. Throws InvalidArgument when the loss is no longer
-/// finite (the last checkpoint stands), and what objective, loader and disk throw.
+/// checkpoint when there is one. Models are left in train mode. Throws InvalidArgument when the loss or
+/// a gradient is no longer finite (before the step: weights and the last checkpoint stand), and what objective, loader
+/// and disk throw.
 TrainSummary train(const Model& model, const std::vector<std::pair<std::string, Model>>& companions,
                    const Objective& objective, data::Loader& loader, const TrainOptions& options,
                    const RunControl& control);

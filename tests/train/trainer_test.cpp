@@ -20,7 +20,7 @@ using graph::ArgumentList;
 using graph::IntExpr;
 using graph::ValueId;
 
-/// conv - bn - relu - dropout - linear, with an `index` (a gather by a constant, whose backward accumulates) in
+/// conv - bn - relu - conv - dropout - linear, with an `index` (a gather by a constant, whose backward accumulates) in
 /// between.
 Model network(uint64_t seed) {
   graph::Graph graph;
@@ -35,6 +35,8 @@ Model network(uint64_t seed) {
                     builder.buffer("bn.running_mean", at::zeros({6})), builder.buffer("bn.running_var", at::ones({6})),
                     false, 0.1, 1e-5, false});
   h = builder.call("aten::relu", {h});
+  h = builder.call("aten::conv2d", {h, builder.parameter("conv2.weight", weight({6, 6, 3, 3})), nullptr,
+                                    ArgumentList{1, 1}, ArgumentList{1, 1}});
   h = builder.call("aten::flatten.using_ints", {h, 1});
   const ValueId index = builder.buffer("gather", at::arange(120, at::kLong).remainder(96));
   h = builder.call("aten::index.Tensor", {h, ArgumentList{nullptr, index}});
@@ -84,17 +86,34 @@ TEST(Trainer, LearnsAndReportsEveryEpoch) {
   EXPECT_EQ(summary.progress.step, 30);
 }
 
-class Resume : public testing::TestWithParam<std::tuple<OptimizerKind, Precision, int>> {};
-INSTANTIATE_TEST_SUITE_P(Everywhere, Resume,
-                         testing::Combine(testing::Values(OptimizerKind::sgd, OptimizerKind::adamw),
-                                          testing::Values(Precision::fp32, Precision::bf16),
-                                          testing::Values(1, 9, 10, 11, 29)));
+struct ResumeCase {
+  OptimizerKind kind = OptimizerKind::sgd;
+  bool nesterov = false;
+  Precision precision = Precision::fp32;
+  at::MemoryFormat format = at::MemoryFormat::Contiguous;
+};
+
+class Resume : public testing::TestWithParam<std::tuple<ResumeCase, int>> {};
+INSTANTIATE_TEST_SUITE_P(
+    Everywhere, Resume,
+    testing::Combine(testing::Values(ResumeCase{},
+                                     ResumeCase{.nesterov = true, .format = at::MemoryFormat::ChannelsLast},
+                                     ResumeCase{.kind = OptimizerKind::adamw},
+                                     ResumeCase{.kind = OptimizerKind::adamw, .format = at::MemoryFormat::ChannelsLast},
+                                     ResumeCase{.nesterov = true, .precision = Precision::bf16},
+                                     ResumeCase{.kind = OptimizerKind::adamw,
+                                                .precision = Precision::bf16,
+                                                .format = at::MemoryFormat::ChannelsLast}),
+                     testing::Values(1, 9, 10, 11, 29)));
 
 /// Stops in one process's place at any step, goes on with new objects, and ends at the same bits.
 TEST_P(Resume, IsBitExactFromAnyStep) {
-  const auto [kind, precision, stop_at] = GetParam();
-  const Model unbroken = network(1), first = network(1), second = network(2);
-  run(unbroken, options(kind, precision));
+  const auto& [setting, stop_at] = GetParam();
+  Model unbroken = network(1), first = network(1), second = network(2);
+  for (Model* model : {&unbroken, &first, &second}) model->to(setting.format);
+  TrainOptions training = options(setting.kind, setting.precision);
+  training.optimizer.nesterov = setting.nesterov;
+  run(unbroken, training);
   const core::TemporaryDirectory folder;
   core::StopFlag stop;
   RunControl control{.checkpoint_directory = folder.path(), .run_hash = "h", .stop = &stop};
@@ -102,11 +121,10 @@ TEST_P(Resume, IsBitExactFromAnyStep) {
   control.on_progress = [&, stop_at = stop_at](const ProgressEvent& event) {
     if (!event.is_epoch_end && ++steps == stop_at) stop.request();
   };
-  const TrainSummary interrupted = run(first, options(kind, precision), control);
+  const TrainSummary interrupted = run(first, training, control);
   ASSERT_FALSE(interrupted.completed);
   ASSERT_EQ(interrupted.progress.step, stop_at);
-  const TrainSummary resumed =
-      run(second, options(kind, precision), {.checkpoint_directory = folder.path(), .run_hash = "h"});
+  const TrainSummary resumed = run(second, training, {.checkpoint_directory = folder.path(), .run_hash = "h"});
   EXPECT_TRUE(resumed.completed);
   EXPECT_EQ(resumed.resumed_at_step, stop_at);
   EXPECT_TRUE(same_tensors(unbroken, second));
@@ -143,6 +161,56 @@ TEST(Trainer, NamesTheStepWhereTheLossIsNoLongerFinite) {
   } catch (const InvalidArgument& error) {
     EXPECT_NE(std::string(error.what()).find("epoch 1, step 4"), std::string::npos) << error.what();
   }
+}
+
+/// A finite loss whose gradient is NaN (of a square root at 0) in step 4.
+TEST(Trainer, GradientsThatAreNotFiniteReachNeitherWeightsNorCheckpoint) {
+  for (const double clip_norm : {0.0, 1.0}) {
+    const Model model = network(1), resumed = network(2), unbroken = network(1);
+    data::Loader batches = loader();
+    TrainOptions training = options(OptimizerKind::sgd);
+    training.clip_norm = clip_norm;
+    int calls = 0;
+    const Objective objective = [&](const data::Batch& batch, const Progress&) -> StepResult {
+      Model handle = model;
+      const at::Tensor logits = handle.forward(batch.x).logits();
+      const at::Tensor loss = cross_entropy(logits, batch.y);
+      const at::Tensor zero = (logits - logits.detach()).pow(2).sum().sqrt();
+      return {.loss = ++calls == 4 ? loss + zero : loss, .logits = logits};
+    };
+    const core::TemporaryDirectory folder;
+    const RunControl control{.checkpoint_directory = folder.path(), .checkpoint_steps = 1, .run_hash = "h"};
+    try {
+      train(model, {}, objective, batches, training, control);
+      FAIL() << "a NaN went unnoticed";
+    } catch (const InvalidArgument& error) {
+      const std::string message = error.what();
+      for (const char* part : {"the norm of the gradients became", "epoch 1, step 4", "The last checkpoint stands."})
+        EXPECT_NE(message.find(part), std::string::npos) << message;
+    }
+    for (const NamedTensor& parameter : model.named_parameters())
+      EXPECT_TRUE(at::isfinite(parameter.tensor).all().item<bool>()) << parameter.name;
+    EXPECT_EQ(run(resumed, training, control).resumed_at_step, 3);
+    run(unbroken, training);
+    EXPECT_TRUE(same_tensors(unbroken, resumed));
+  }
+}
+
+TEST(Trainer, ReportsTheRateOfTheLastStepAtTheEndOfAnEpochToo) {
+  double last = -1;
+  int num_ends = 0;
+  RunControl control;
+  control.on_progress = [&](const ProgressEvent& event) {
+    if (event.is_epoch_end) {
+      ++num_ends;
+      EXPECT_EQ(event.lr, last);
+    }
+    last = event.lr;
+  };
+  const TrainOptions training = options(OptimizerKind::sgd);
+  run(network(1), training, control);
+  EXPECT_EQ(num_ends, 3);
+  EXPECT_LT(last, training.optimizer.lr / 100) << "one_cycle ends far below its peak";
 }
 
 TEST(Trainer, RefusesOptionsOutOfRange) {
