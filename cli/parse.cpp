@@ -28,6 +28,12 @@ void add_run_options(CLI::App& verb, RunOptions& options) {
       ->capture_default_str();
 }
 
+void add_accept(CLI::App& verb, std::string& modes) {
+  verb.add_option("--accept", modes, "modes to run as they stand although the file does not tell all about them")
+      ->check(CLI::IsMember({"none", "train", "eval", "both"}))
+      ->capture_default_str();
+}
+
 /// A flag per field; what was given ends up in `settings` as text, which the recipe's reader checks.
 void add_flags(CLI::App& verb, const recipe::Fields::Describe& describe, const std::string& group,
                const std::string& prefix, const std::vector<std::string>& taken, Settings& settings) {
@@ -56,6 +62,7 @@ void add_stage_flags(CLI::App& verb, StageArguments& arguments, const recipe::Fi
                                        : "0: as many as this process may use")
         ->type_name("VALUE");
   }
+  add_accept(verb, arguments.accept);
   add_output(verb, arguments.output);
 }
 
@@ -168,6 +175,7 @@ void add_profile(CLI::App& app, std::optional<Arguments>& chosen) {
   verb->add_option("--depth", arguments->depth, "of the scopes listed")
       ->capture_default_str()
       ->check(CLI::NonNegativeNumber);
+  add_accept(*verb, arguments->accept);
   add_output(*verb, arguments->output);
   verb->footer("Example:\n  limbeck profile resnet50 --batch 8 --depth 2");
   verb->callback([arguments, &chosen] { chosen = *arguments; });

@@ -18,6 +18,7 @@
 #include "limbeck/measure/latency.h"
 #include "limbeck/measure/memory.h"
 #include "limbeck/measure/profile.h"
+#include "limbeck/model/modes.h"
 #include "limbeck/report/comparison.h"
 
 namespace limbeck::cli {
@@ -83,6 +84,7 @@ Findings find_out(const ProfileArguments& arguments) {
   findings.threads = at::get_num_threads();
   findings.memory.before_load = measure::private_memory_bytes();
   Model model = load(arguments.model);
+  model.accept_assumptions(parse_modes(arguments.accept));
   findings.memory.after_load = measure::private_memory_bytes();
   findings.profile = measure::profile(model);
   if (arguments.runs > 0) findings.latency = measure_latency(model, arguments);
