@@ -96,6 +96,7 @@ void Raiser::replace(NodeId position, ValueId old_value, const char* op,
 void raise_decomposed(Export& source) {
   drop_clones_of_dropout(source);
   raise_convolutions_and_norms(source);
+  raise_activations(source);
   raise_matmuls(source);
   raise_attention(source);
   detach_written_values(source);

@@ -21,10 +21,11 @@ void raise_decomposed(Export& source);
 
 /// The steps of raise_decomposed, in order.
 void raise_convolutions_and_norms(Export& source);
+void raise_activations(Export& source);
 void raise_matmuls(Export& source);
 void raise_attention(Export& source);
 
-/// Building and replacing nodes for the three.
+/// Building and replacing nodes for them.
 class Raiser {
  public:
   explicit Raiser(Export& source) : source_(source), graph_(source.graph) {}

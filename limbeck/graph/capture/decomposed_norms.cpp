@@ -35,10 +35,6 @@ class Pass {
         softmax(id, op == "aten::_softmax" ? "aten::softmax.int" : "aten::log_softmax.int");
       } else if (op == "aten::copy") {
         copy(id);
-      } else if (op == "aten::mul.Tensor") {
-        silu(id);
-      } else if (op == "aten::div.Tensor") {
-        hard_activation(id);
       }
     }
   }
@@ -150,45 +146,6 @@ class Pass {
     if (from.dtype != to.dtype)
       return raise_.replace(id, {id, 0}, "aten::to.dtype", {{"self", *source}, {"dtype", to.dtype}});
     raise_.replace(id, {id, 0}, "aten::expand", {{"self", *source}, {"size", Argument(*wanted)}});
-  }
-
-  bool is_one_call(NodeId a, NodeId b) const {
-    const Node &x = graph_.node(a), &y = graph_.node(b);
-    return x.scope == y.scope && x.call == y.call && x.outer_calls == y.outer_calls;
-  }
-
-  /// mul(x, sigmoid(x)) made in one call of one module.
-  void silu(NodeId id) {
-    const auto x = raise_.operand({id, 0}, 0), gate = raise_.operand({id, 0}, 1);
-    if (!x || !gate || !raise_.is(*gate, "aten::sigmoid") || raise_.operand(*gate, 0) != x) return;
-    if (is_one_call(id, gate->node)) raise_.replace(id, {id, 0}, "aten::silu", {{"self", *x}});
-  }
-
-  /// clamp(clamp(x + 3, min 0), max 6) -> x.
-  std::optional<ValueId> clamped(ValueId value) const {
-    const auto high = [&](ValueId at) { return graph_.node(at.node).arguments[2].as_double(); };
-    if (!raise_.is(value, "aten::clamp") || high(value) != 6.0) return std::nullopt;
-    const auto inner = raise_.operand(value, 0);
-    if (!inner || !raise_.is(*inner, "aten::clamp") || graph_.node(inner->node).arguments[1].as_double() != 0.0)
-      return std::nullopt;
-    const auto sum = raise_.operand(*inner, 0);
-    if (!sum || !raise_.is(*sum, "aten::add.Tensor") || graph_.node(sum->node).arguments[1].as_double() != 3.0)
-      return std::nullopt;
-    return raise_.operand(*sum, 0);
-  }
-
-  /// div(mul(x, clamped(x)), 6) is hardswish, div(clamped(x), 6) hardsigmoid.
-  void hard_activation(NodeId id) {
-    const auto value = raise_.operand({id, 0}, 0);
-    if (!value || graph_.node(id).arguments[1].as_double() != 6.0) return;
-    if (const auto x = clamped(*value)) {
-      if (is_one_call(id, value->node)) raise_.replace(id, {id, 0}, "aten::hardsigmoid", {{"self", *x}});
-      return;
-    }
-    if (!raise_.is(*value, "aten::mul.Tensor")) return;
-    const auto x = raise_.operand(*value, 0), gate = raise_.operand(*value, 1);
-    if (x && gate && clamped(*gate) == x && is_one_call(id, gate->node))
-      raise_.replace(id, {id, 0}, "aten::hardswish", {{"self", *x}});
   }
 
   Raiser raise_;
