@@ -5,6 +5,7 @@
 
 #include <filesystem>
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -50,6 +51,10 @@ void use_reference_settings();
 
 /// What one training step leaves behind, by reference key without "step/".
 std::map<std::string, at::Tensor> training_step(Model& model, const CorpusModel& corpus);
+
+/// The graph with every drop rate at zero, as the references' steps were made; nullopt where other draws remain in
+/// train mode.
+std::optional<graph::Graph> without_randomness(graph::Graph graph);
 
 /// "" when bit-equal, else what differs, by how much.
 std::string difference(const std::string& what, const at::Tensor& got, const at::Tensor& want);
