@@ -92,6 +92,7 @@ std::vector<LatencyResult> measure_latency(std::span<const Candidate> candidates
   }
   std::vector<Series> series(candidates.size());
   for (std::size_t round = 0; !is_done(series, options); ++round) {
+    if (round > 0 && core::is_stop_requested(options.stop)) break;
     for (std::size_t turn = 0; turn < candidates.size(); ++turn) {
       const std::size_t i = (round + turn) % candidates.size();
       series[i].add(time_call(candidates[i].call));

@@ -8,6 +8,8 @@
 #include <string>
 #include <vector>
 
+#include "limbeck/core/stop.h"
+
 namespace limbeck::measure {
 
 /// One thing to time. A call must have done its work when it returns: on an accelerator it waits for the device.
@@ -18,11 +20,12 @@ struct Candidate {
 };
 
 struct LatencyOptions {
-  int warmup_calls = 10;    ///< of each candidate, not timed
-  double min_seconds = 1;   ///< timed calls go on until each candidate has run so long in sum ...
-  int min_calls = 50;       ///< ... and so often ...
-  int max_calls = 10'000;   ///< ... but no more often than this
-  double max_seconds = 60;  ///< of timed calls of all candidates together; at least one round is made
+  int warmup_calls = 10;                 ///< of each candidate, not timed
+  double min_seconds = 1;                ///< timed calls go on until each candidate has run so long in sum ...
+  int min_calls = 50;                    ///< ... and so often ...
+  int max_calls = 10'000;                ///< ... but no more often than this
+  double max_seconds = 60;               ///< of timed calls of all candidates together; at least one round is made
+  const core::StopFlag* stop = nullptr;  ///< raised: what was timed until then is summed up, at least one round
 
   /// Throws InvalidArgument if a field is out of range.
   void validate() const;

@@ -31,6 +31,13 @@ graph::Bindings smallest_sizes(const Graph& graph) {
   return bindings;
 }
 
+bool has_free_batch(const Graph& graph) {
+  return std::any_of(graph.inputs.begin(), graph.inputs.end(), [](const graph::InputSpec& input) {
+    const graph::TensorType* tensor = input.type.tensor();
+    return tensor != nullptr && tensor->sizes && !tensor->sizes->empty() && !tensor->sizes->front().is_constant();
+  });
+}
+
 /// "a.b.c" -> "", "a", "a.b", "a.b.c".
 std::vector<std::string_view> with_parents(std::string_view path) {
   std::vector<std::string_view> result{path.substr(0, 0)};
@@ -85,6 +92,7 @@ Profile profile(const Model& model) {
     scopes.add_macs(graph.scope(node.scope).path, graph::macs_of(graph, node, bindings));
   }
   result.macs = graph::count_macs(graph, graph::Mode::eval, bindings);
+  result.is_per_sample = has_free_batch(graph);
   std::set<const void*> seen;
   for (const graph::Parameter& parameter : graph.parameters()) {
     if (!seen.insert(parameter.tensor.unsafeGetTensorImpl()).second) continue;

@@ -14,7 +14,7 @@ struct ScopeCost {
   std::string scope;       // "" is the whole model
   std::string type;        // class of the module, where known
   int64_t parameters = 0;  // values
-  int64_t macs = 0;        // multiply-adds of convolutions and matrix products, of one sample
+  int64_t macs = 0;        // multiply-adds of convolutions and matrix products
 };
 
 struct Profile {
@@ -22,7 +22,8 @@ struct Profile {
   int64_t buffers = 0;     // values of buffers
   int64_t parameter_bytes = 0;
   int64_t buffer_bytes = 0;
-  int64_t macs = 0;               // of one sample in eval mode
+  int64_t macs = 0;               // in eval mode, of one sample; of one call where no input's first axis is free
+  bool is_per_sample = false;     // whether some input's first axis is a symbol
   std::vector<ScopeCost> scopes;  // in order of first use, parents before children
 };
 

@@ -19,7 +19,7 @@ std::shared_ptr<const data::Dataset> open(const DataOptions& options, data::Spli
   return limit > 0 ? data::take(std::move(dataset), limit) : dataset;
 }
 
-data::Normalize normalization(const DataOptions& options, const data::Dataset& train) {
+data::Normalize resolve_normalization(const DataOptions& options, const data::Dataset& train) {
   LIMBECK_CHECK(options.mean.empty() == options.stddev.empty(), "[data] give both mean and stddev, or neither");
   if (options.mean.empty()) return data::channel_statistics(train);
   return {.mean = {options.mean.begin(), options.mean.end()}, .stddev = {options.stddev.begin(), options.stddev.end()}};
@@ -30,7 +30,7 @@ data::Normalize normalization(const DataOptions& options, const data::Dataset& t
 DataSource::DataSource(DataOptions options, uint64_t seed) : options_(std::move(options)), seed_(seed) {
   train_ = open(options_, data::Split::train, options_.train_limit);
   test_ = open(options_, data::Split::test, options_.test_limit);
-  const data::Normalize normalize = normalization(options_, *train_);
+  const data::Normalize normalize = resolve_normalization(options_, *train_);
   if (options_.crop_padding > 0) train_transforms_.emplace_back(data::RandomCrop{.padding = options_.crop_padding});
   if (options_.flip_probability > 0) {
     train_transforms_.emplace_back(data::HorizontalFlip{.probability = options_.flip_probability});
@@ -51,7 +51,8 @@ data::Loader DataSource::train_loader(MemoryLayout layout) const {
            .transforms = train_transforms_}};
 }
 
-data::Loader DataSource::test_loader(int64_t batch_size, MemoryLayout layout) const {
+data::Loader DataSource::test_loader(int64_t batch_size, MemoryLayout layout,
+                                     const std::optional<data::Normalize>& normalize) const {
   return {test_,
           {.batch_size = std::min(batch_size, test_->size()),
            .shuffle = false,
@@ -60,7 +61,7 @@ data::Loader DataSource::test_loader(int64_t batch_size, MemoryLayout layout) co
            .num_workers = static_cast<int>(options_.workers),
            .prefetch = 0,
            .seed = seed_,
-           .transforms = test_transforms_}};
+           .transforms = normalize ? std::vector<data::Transform>{*normalize} : test_transforms_}};
 }
 
 at::Tensor DataSource::test_images(int64_t count, MemoryLayout layout) const {
@@ -68,7 +69,7 @@ at::Tensor DataSource::test_images(int64_t count, MemoryLayout layout) const {
 }
 
 std::string DataSource::preprocessing_json() const {
-  return data::to_json({.shape = test_->shape(), .normalize = std::get<data::Normalize>(test_transforms_.back())});
+  return data::to_json({.shape = test_->shape(), .normalize = normalization()});
 }
 
 std::string DataSource::labels_json() const { return core::Json::array(test_->class_names()).dump(); }

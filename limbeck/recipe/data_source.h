@@ -2,6 +2,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -24,11 +25,14 @@ class DataSource {
 
   /// Shuffled and augmented. Throws InvalidArgument when the batch is larger than the data.
   data::Loader train_loader(MemoryLayout layout) const;
-  /// In order, without augmentation.
-  data::Loader test_loader(int64_t batch_size, MemoryLayout layout) const;
+  /// In order, without augmentation; normalized as the options say, or as given here.
+  data::Loader test_loader(int64_t batch_size, MemoryLayout layout,
+                           const std::optional<data::Normalize>& normalize = std::nullopt) const;
   /// The first `count` test images as the model sees them: [count, C, H, W].
   at::Tensor test_images(int64_t count, MemoryLayout layout) const;
 
+  /// What training and testing subtract and divide by.
+  const data::Normalize& normalization() const { return std::get<data::Normalize>(test_transforms_.back()); }
   /// What an application must do to an image before the model sees it, as JSON text: size, mean, stddev.
   std::string preprocessing_json() const;
   /// Class names as JSON text.

@@ -1,8 +1,12 @@
 #include <ATen/Parallel.h>
 #include <ATen/core/grad_mode.h>
+#include <fmt/format.h>
+#include <fmt/ranges.h>
 
+#include "limbeck/core/error.h"
 #include "limbeck/core/file.h"
 #include "limbeck/core/machine.h"
+#include "limbeck/data/preprocessing.h"
 #include "limbeck/measure/evaluate.h"
 #include "limbeck/measure/latency.h"
 #include "limbeck/measure/profile.h"
@@ -17,8 +21,9 @@ using core::Json;
 namespace {
 
 std::optional<measure::AccuracyResult> accuracy_of(const Model& model, const std::string& name,
-                                                   const EvaluateStage& stage, const StageContext& context) {
-  data::Loader loader = context.data().test_loader(stage.batch_size, stage.memory_format);
+                                                   const EvaluateStage& stage, const StageContext& context,
+                                                   const std::optional<data::Normalize>& normalize) {
+  data::Loader loader = context.data().test_loader(stage.batch_size, stage.memory_format, normalize);
   measure::EvaluateOptions options{.stop = context.control().stop};
   const auto& on_counting = context.control().events.on_counting;
   if (on_counting) {
@@ -29,10 +34,23 @@ std::optional<measure::AccuracyResult> accuracy_of(const Model& model, const std
   return measure::evaluate(model, loader, options);
 }
 
-/// Bytes that the model takes as a file: of its .lmb where a stage made one, else of one written to measure it.
+/// What the model was trained with, where that is something else than the data's; the recipe's mean and stddev win.
+std::optional<data::Normalize> own_normalization(const Model& model, const std::string& name,
+                                                 const StageContext& context) {
+  const auto found = model.graph().metadata.find(data::kPreprocessingKey);
+  if (found == model.graph().metadata.end()) return std::nullopt;
+  const data::Normalize own = data::parse_preprocessing(found->second).normalize;
+  const data::Normalize& given = context.data().normalization();
+  if (own.mean == given.mean && own.stddev == given.stddev) return std::nullopt;
+  const bool is_given = !context.data().options().mean.empty();
+  context.note(fmt::format("{} was trained with mean {} and stddev {}: {}", name, own.mean, own.stddev,
+                           is_given ? "it is tested with those of the recipe" : "it is tested with them"));
+  return is_given ? std::nullopt : std::optional(own);
+}
+
+/// Bytes that the model takes as a file: of its .lmb where it has one, else of one written to measure it.
 int64_t file_bytes(const Model& model, const std::string& name, const StageContext& context) {
-  const std::filesystem::path file = context.workspace().model_file(name);
-  if (std::filesystem::exists(file)) return static_cast<int64_t>(core::file_size(file));
+  if (const auto file = context.file_of(name)) return static_cast<int64_t>(core::file_size(*file));
   const core::TemporaryDirectory folder(context.workspace().root());
   model.save((folder.path() / "model.lmb").string());
   return static_cast<int64_t>(core::file_size(folder.path() / "model.lmb"));
@@ -42,6 +60,9 @@ void measure_latencies(std::vector<Model>& models, const EvaluateStage& stage, c
                        report::Comparison& comparison) {
   const at::NoGradGuard no_grad;
   const at::Tensor images = context.data().test_images(stage.latency_batch, stage.memory_format);
+  LIMBECK_CHECK(images.size(0) == stage.latency_batch,
+                "[evaluate] latency_batch is {} and the test set has {} samples: lower it, or raise test_limit",
+                stage.latency_batch, images.size(0));
   std::vector<measure::Candidate> candidates;
   for (std::size_t i = 0; i < models.size(); ++i) {
     candidates.push_back({.name = comparison.rows[i].name,
@@ -50,7 +71,8 @@ void measure_latencies(std::vector<Model>& models, const EvaluateStage& stage, c
   }
   const auto runs = static_cast<int>(stage.latency_runs);
   const std::vector<measure::LatencyResult> results = measure::measure_latency(
-      candidates, {.warmup_calls = 20, .min_seconds = 0, .min_calls = runs, .max_calls = runs});
+      candidates,
+      {.warmup_calls = 20, .min_seconds = 0, .min_calls = runs, .max_calls = runs, .stop = context.control().stop});
   for (std::size_t i = 0; i < results.size(); ++i) comparison.rows[i].latency = results[i];
 }
 
@@ -71,9 +93,10 @@ std::optional<Json> run_stage(const EvaluateStage& stage, StageContext& context,
   std::vector<Model> models;
   for (const std::string& name : compared_models(stage, context)) {
     Model model = context.load(name);
+    const std::optional<data::Normalize> normalize = own_normalization(model, name, context);
     fit_to_data(model, context, stage.memory_format);
     model.eval();
-    const std::optional<measure::AccuracyResult> accuracy = accuracy_of(model, name, stage, context);
+    const std::optional<measure::AccuracyResult> accuracy = accuracy_of(model, name, stage, context, normalize);
     if (!accuracy) return std::nullopt;
     const measure::Profile profile = measure::profile(model);
     comparison.rows.push_back({.name = name,
@@ -85,6 +108,7 @@ std::optional<Json> run_stage(const EvaluateStage& stage, StageContext& context,
     models.push_back(std::move(model));
   }
   if (stage.latency_runs > 0) measure_latencies(models, stage, context, comparison);
+  if (core::is_stop_requested(context.control().stop)) return std::nullopt;
   return Json::object({{"comparison", report::to_json(comparison)}});
 }
 

@@ -99,6 +99,13 @@ const ModelOptions& StageContext::options_of(const std::string& name) const {
   return found->second;
 }
 
+std::optional<std::filesystem::path> StageContext::file_of(const std::string& name) const {
+  if (sources_.at(name).is_result) return workspace_.model_file(name);
+  const ModelOptions& options = options_of(name);
+  const bool is_itself = options.file.ends_with(".lmb") && options.weights.empty();
+  return is_itself ? std::optional<std::filesystem::path>(options.file) : std::nullopt;
+}
+
 void StageContext::add_result(const std::string& name, const std::string& key, const std::string& made_from) {
   sources_[name] = {.key = key, .base = sources_.at(made_from).base, .is_result = true};
   results_.push_back(name);

@@ -1,6 +1,7 @@
 // Internal to limbeck/recipe: what a stage's code gets and gives. One stage, one file.
 #pragma once
 
+#include <filesystem>
 #include <map>
 #include <optional>
 #include <string>
@@ -40,6 +41,8 @@ class StageContext {
   Model load_untrained(const std::string& name) const;
   /// What `models` says of the model that `name` began as.
   const ModelOptions& options_of(const std::string& name) const;
+  /// The .lmb that `name` comes from as it is; nothing for models that are built, captured or given other weights.
+  std::optional<std::filesystem::path> file_of(const std::string& name) const;
   /// From now on `name` is the result of the stage under `key`, which trained `made_from`.
   void add_result(const std::string& name, const std::string& key, const std::string& made_from);
   /// Results so far, in order.

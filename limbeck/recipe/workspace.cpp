@@ -20,6 +20,18 @@ namespace {
 
 constexpr const char* kResultFile = "result.json";
 constexpr const char* kKeyFile = "key";
+constexpr const char* kModelFile = "model.lmb";
+
+/// Out of the way with what other settings made; a finished model is not lost.
+void set_aside(const fs::path& folder) {
+  if (fs::exists(folder / kResultFile) && fs::exists(folder / kModelFile)) {
+    const fs::path previous = folder.string() + ".previous";
+    fs::remove_all(previous);
+    fs::rename(folder, previous);
+    core::log_warning("[run] {} was made with other settings: it is kept in {}", folder.string(), previous.string());
+  }
+  fs::remove_all(folder);
+}
 
 }  // namespace
 
@@ -60,7 +72,7 @@ void Workspace::put_result(const std::string& stage, const std::string& key, cor
 fs::path Workspace::begin_stage(const std::string& stage, const std::string& key) const {
   const fs::path folder = stage_folder(stage), key_file = folder / kKeyFile;
   const bool continues = fs::exists(key_file) && core::read_file(key_file, 4096) == key;
-  if (!continues) fs::remove_all(folder);
+  if (!continues) set_aside(folder);
   core::create_directories(folder);
   if (!continues) core::write_file(key_file, key);
   return folder;

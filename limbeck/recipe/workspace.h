@@ -5,6 +5,7 @@
 //   OUTPUT/teacher/model.lmb     the result
 //   OUTPUT/teacher/checkpoint/   while it is being made
 //   OUTPUT/student/teacher_outputs.safetensors   likewise, of a distillation that computes them once
+//   OUTPUT/teacher.previous/     the last finished one that was made with other settings
 //   OUTPUT/report.json, report.md
 #pragma once
 
@@ -42,7 +43,8 @@ class Workspace {
   std::optional<core::Json> find_result(const std::string& stage, const std::string& key) const;
   /// Marks the stage as finished: last of all, atomically.
   void put_result(const std::string& stage, const std::string& key, core::Json result) const;
-  /// Prepares the folder for a stage under `key`: what belongs to another key goes.
+  /// Prepares the folder for a stage under `key`: what belongs to another key goes, but a finished model, whose folder
+  /// becomes STAGE.previous.
   std::filesystem::path begin_stage(const std::string& stage, const std::string& key) const;
   /// Removes what only an unfinished stage needs: its checkpoints and computed teacher outputs.
   void end_stage(const std::string& stage) const;

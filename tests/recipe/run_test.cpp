@@ -136,6 +136,15 @@ TEST_F(Run, ModelsAcceptWhatTheRecipeSays) {
   EXPECT_EQ(cached_stages(with("both")), kNothing) << "the trained model is evaluated in eval mode";
 }
 
+TEST_F(Run, KeepsAFinishedModelThatOtherSettingsReplace) {
+  cached_stages(recipe());
+  const std::string first = core::read_file(stage_file("model.lmb"));
+  Recipe failing = recipe(", flip_probability: 0.5");
+  std::get<TrainStage>(failing.stages.at(0)).train.optimizer.lr = 1e30;
+  EXPECT_THROW(run(failing, {}), InvalidArgument);
+  EXPECT_TRUE(core::read_file(folder_.path() / "out" / "m.previous" / "model.lmb") == first);
+}
+
 TEST_F(Run, FinishedStagesKeepNoCheckpoint) {
   cached_stages(recipe());
   EXPECT_TRUE(fs::exists(stage_file("model.lmb")));
