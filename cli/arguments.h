@@ -52,6 +52,7 @@ struct InferArguments {
   std::vector<std::string> inputs;  // images, or one .safetensors of tensors
   std::string output_file;          // .safetensors; empty: the classes are printed
   int64_t top = 5;
+  std::string accept = "none";  // modes to run although the file does not tell all about them
   OutputOptions output;
 };
 

@@ -1,4 +1,5 @@
 // limbeck: the command line tool. Parses, calls one library function, shows.
+#include <c10/util/Exception.h>
 #include <fmt/format.h>
 
 #include <cstdio>
@@ -17,6 +18,8 @@ int main(int argc, char** argv) {
     return std::visit([](const auto& arguments) { return cli::run_command(arguments); }, *parsed.arguments);
   } catch (const Error& error) {
     fmt::print(stderr, "limbeck: {}\n", error.what());
+  } catch (const c10::Error& error) {  // without libtorch's stack frames
+    fmt::print(stderr, "limbeck: libtorch: {}\n", error.what_without_backtrace());
   } catch (const std::exception& error) {
     fmt::print(stderr, "limbeck: unexpected: {}\n", error.what());
   }

@@ -24,7 +24,7 @@ void add_output(CLI::App& verb, OutputOptions& output) {
 void add_run_options(CLI::App& verb, RunOptions& options) {
   verb.add_option("--checkpoint-seconds", options.checkpoint_seconds,
                   "between checkpoints within an epoch; 0: after every step")
-      ->check(CLI::NonNegativeNumber)
+      ->check(CLI::Range(0.0, 1e9))
       ->capture_default_str();
 }
 
@@ -136,6 +136,7 @@ void add_evaluate(CLI::App& app, std::optional<Arguments>& chosen) {
   arguments->kind = "evaluate";
   verb->add_option("models", arguments->models, "zoo names, .lmb or .pt2 files")->required();
   verb->add_option("--data", arguments->data, "dataset, such as fashion-mnist")->required();
+  verb->add_option("-o,--output", arguments->folder, "folder for the report; none is kept without it");
   add_stage_flags(*verb, *arguments, [stage](recipe::Fields& f) { recipe::describe(f, *stage); }, {"models", "name"});
   verb->footer(
       "Example:\n  limbeck evaluate teacher.lmb student.lmb --data fashion-mnist --data.mean [0.286] --data.stddev "
@@ -153,7 +154,8 @@ void add_infer(CLI::App& app, std::optional<Arguments>& chosen) {
   verb->add_option("--output", arguments->output_file, ".safetensors for the outputs, named as in the graph");
   verb->add_option("--top", arguments->top, "classes to print per image")
       ->capture_default_str()
-      ->check(CLI::PositiveNumber);
+      ->check(CLI::Range(1, 1'000'000));
+  add_accept(*verb, arguments->accept);
   add_output(*verb, arguments->output);
   verb->footer(
       "Example:\n  limbeck infer model.lmb --input cat.jpg dog.png --top 3\n  limbeck infer model.lmb --input "
@@ -167,14 +169,16 @@ void add_profile(CLI::App& app, std::optional<Arguments>& chosen) {
   verb->add_option("model", arguments->model, "zoo name, .lmb or .pt2")->required();
   verb->add_option("--batch", arguments->batch, "samples per timed call")
       ->capture_default_str()
-      ->check(CLI::PositiveNumber);
+      ->check(CLI::Range(1, 1'000'000));
   verb->add_option("--runs", arguments->runs, "timed calls; 0: none")
       ->capture_default_str()
-      ->check(CLI::NonNegativeNumber);
-  verb->add_option("--threads", arguments->threads, "0: as many as this process may use")->capture_default_str();
+      ->check(CLI::Range(0, 100'000'000));
+  verb->add_option("--threads", arguments->threads, "0: as many as this process may use")
+      ->capture_default_str()
+      ->check(CLI::Range(0, 4096));
   verb->add_option("--depth", arguments->depth, "of the scopes listed")
       ->capture_default_str()
-      ->check(CLI::NonNegativeNumber);
+      ->check(CLI::Range(0, 1000));
   add_accept(*verb, arguments->accept);
   add_output(*verb, arguments->output);
   verb->footer("Example:\n  limbeck profile resnet50 --batch 8 --depth 2");

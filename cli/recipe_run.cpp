@@ -44,6 +44,16 @@ std::string stage_text(const JsonView& stage) {
   return text;
 }
 
+/// Where the report and every trained model lie.
+std::string results_text(const recipe::Recipe& recipe) {
+  std::string text = fmt::format("Results: {}\n", recipe.output);
+  for (const recipe::Stage& stage : recipe.stages) {
+    const std::filesystem::path file = std::filesystem::path(recipe.output) / recipe::stage_name(stage) / "model.lmb";
+    if (std::filesystem::exists(file)) text += fmt::format("  {}\n", file.string());
+  }
+  return text;
+}
+
 }  // namespace
 
 int run_and_show(const recipe::Recipe& recipe, const RunOptions& options, const OutputOptions& output) {
@@ -62,7 +72,7 @@ int run_and_show(const recipe::Recipe& recipe, const RunOptions& options, const 
     print(result.report);
   } else {
     if (result.comparison) print(report::to_text(*result.comparison, terminal_width()));
-    print(fmt::format("Results: {}\n", recipe.output));
+    if (options.keeps_results) print(results_text(recipe));
   }
   return kDone;
 }

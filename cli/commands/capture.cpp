@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include <filesystem>
 #include <sstream>
 
 #include "cli/commands.h"
@@ -10,6 +11,7 @@
 #include "limbeck/core/error.h"
 #include "limbeck/core/file.h"
 #include "limbeck/core/format.h"
+#include "limbeck/core/table.h"
 #include "limbeck/graph/capture/capture.h"
 #include "limbeck/load/load.h"
 #include "limbeck/measure/profile.h"
@@ -106,9 +108,15 @@ Summary summarize(const Model& model) {
   return summary;
 }
 
+/// The title beside the first line; lines are broken at the terminal's width.
 std::string list_text(const char* title, const std::vector<std::string>& lines) {
+  constexpr std::size_t kIndent = 15;
+  const std::size_t width = std::max<std::size_t>(terminal_width(), 2 * kIndent) - kIndent;
   std::string text;
-  for (const std::string& line : lines) text += fmt::format("  {:<12} {}\n", text.empty() ? title : "", line);
+  for (const std::string& line : lines) {
+    for (const std::string& part : core::wrap(line, width))
+      text += fmt::format("  {:<12} {}\n", text.empty() ? title : "", part);
+  }
   return text;
 }
 
@@ -123,9 +131,10 @@ std::string to_text(const Summary& summary) {
     text += list_text("train gives", summary.train_outputs) + list_text("eval gives", summary.eval_outputs);
   }
   text += list_text("batch", {summary.batch});
-  text += list_text("size",
-                    {fmt::format("{} parameters, {} MACs a sample", core::format_thousands(summary.profile.parameters),
-                                 core::format_si(static_cast<double>(summary.profile.macs)))});
+  text +=
+      list_text("size", {fmt::format("{} parameters, {} MACs {}", core::format_thousands(summary.profile.parameters),
+                                     core::format_si(static_cast<double>(summary.profile.macs)),
+                                     summary.profile.is_per_sample ? "a sample" : "a call at its fixed sizes")});
   text += list_text("assumptions", summary.assumptions);
   return text + list_text("notes", summary.notes);
 }
@@ -153,14 +162,23 @@ LoadOptions load_options(const CaptureArguments& arguments) {
 }
 
 /// False, after saying so, for what holds no graph: then the snippet that exports one is the answer.
-bool holds_graph(const std::string& source) {
+bool holds_graph(const std::string& source, bool json) {
   try {
     identify_model(source);
     return true;
   } catch (const Unsupported& error) {
     fmt::print(stderr, "limbeck: {}\n", error.what());
-    print(std::string(capture::python_snippet()));
+    if (!json) print(std::string(capture::python_snippet()));
     return false;
+  }
+}
+
+/// A .lmb must not replace the export that it is made from.
+void refuse_overwriting(const CaptureArguments& arguments) {
+  for (const std::string& file : {arguments.source, arguments.train, arguments.weights}) {
+    std::error_code missing;
+    LIMBECK_CHECK(!std::filesystem::equivalent(file, arguments.output_file, missing) || missing,
+                  "[capture] {} is what is read: name another file with -o", arguments.output_file);
   }
 }
 
@@ -176,7 +194,8 @@ int run_command(const CaptureArguments& arguments) {
                arguments.source.empty() ? "a .pt2 file or zoo:NAME" : "the file to write with -o");
     return kWrongUsage;
   }
-  if (!holds_graph(arguments.source)) return kFailure;
+  refuse_overwriting(arguments);
+  if (!holds_graph(arguments.source, arguments.output.json)) return kFailure;
   const Model model = load(arguments.source, load_options(arguments));
   const Summary summary = summarize(model);
   model.save(arguments.output_file);

@@ -20,6 +20,7 @@
 #include "limbeck/data/preprocessing.h"
 #include "limbeck/graph/weights/tensors.h"
 #include "limbeck/load/load.h"
+#include "limbeck/model/modes.h"
 
 namespace limbeck::cli {
 
@@ -240,6 +241,14 @@ void show(const Results& results, const InferArguments& arguments, const std::ve
 
 bool is_tensors_file(const std::string& path) { return path.ends_with(kTensorsSuffix); }
 
+/// Outputs that are parts of one tensor, such as the halves of a split, each with memory of its own.
+std::vector<NamedTensor> owning(std::vector<NamedTensor> outputs) {
+  for (NamedTensor& output : outputs) {
+    if (output.tensor.storage().nbytes() != output.tensor.nbytes()) output.tensor = output.tensor.clone();
+  }
+  return outputs;
+}
+
 }  // namespace
 
 int run_command(const InferArguments& arguments) {
@@ -251,9 +260,10 @@ int run_command(const InferArguments& arguments) {
   at::set_num_threads(core::num_usable_cores());
   const at::NoGradGuard no_grad;
   Model model = load(arguments.model);
+  model.accept_assumptions(parse_modes(arguments.accept));
   const Results results =
       has_tensors ? run_on_tensors(model, arguments.inputs.front()) : run_on_images(model, arguments);
-  if (!arguments.output_file.empty()) weights::write_tensors(arguments.output_file, results.outputs);
+  if (!arguments.output_file.empty()) weights::write_tensors(arguments.output_file, owning(results.outputs));
   show(results, arguments, labels_of(model.graph()));
   return kDone;
 }

@@ -134,7 +134,8 @@ std::string to_text(const Findings& findings, const ProfileArguments& arguments)
                       core::format_bytes(static_cast<uint64_t>(profile.parameter_bytes)),
                       core::format_thousands(profile.buffers),
                       core::format_bytes(static_cast<uint64_t>(profile.buffer_bytes)));
-  text += fmt::format("  MACs        {} a sample ({})\n", core::format_si(static_cast<double>(profile.macs)),
+  text += fmt::format("  MACs        {} {} ({})\n", core::format_si(static_cast<double>(profile.macs)),
+                      profile.is_per_sample ? "a sample" : "a call at its fixed sizes",
                       core::format_thousands(profile.macs));
   if (findings.file_bytes) text += fmt::format("  file        {}\n", core::format_bytes(*findings.file_bytes));
   if (findings.latency) text += latency_text(*findings.latency, arguments, findings.threads);
@@ -158,6 +159,7 @@ Json to_json(const Findings& findings, const ProfileArguments& arguments) {
                        {"buffers", profile.buffers},
                        {"buffer_bytes", profile.buffer_bytes},
                        {"macs", profile.macs},
+                       {"macs_per", profile.is_per_sample ? "sample" : "call"},
                        {"file_bytes", to_json(findings.file_bytes)},
                        {"batch", arguments.batch},
                        {"threads", findings.threads},

@@ -21,20 +21,6 @@ std::size_t prefix_bytes(std::string_view text, std::size_t width) {
   return text.size();
 }
 
-// Lines of at most `width` columns, broken at spaces, and inside words that are longer than a line.
-std::vector<std::string> wrap(std::string_view text, std::size_t width) {
-  std::vector<std::string> lines;
-  while (display_width(text) > width) {
-    const std::size_t limit = prefix_bytes(text, width);
-    const std::size_t space = text.rfind(' ', limit);
-    const bool at_space = space != std::string_view::npos && space > 0;
-    lines.emplace_back(text.substr(0, at_space ? space : limit));
-    text.remove_prefix(at_space ? space + 1 : limit);
-  }
-  lines.emplace_back(text);
-  return lines;
-}
-
 std::string pad(const std::string& text, std::size_t width, Table::Align align) {
   const std::string spaces(width - std::min(width, display_width(text)), ' ');
   return align == Table::Align::left ? text + spaces : spaces + text;
@@ -73,6 +59,19 @@ std::string escape_markdown(const std::string& text) {
 
 std::size_t display_width(std::string_view text) {
   return static_cast<std::size_t>(std::count_if(text.begin(), text.end(), starts_code_point));
+}
+
+std::vector<std::string> wrap(std::string_view text, std::size_t width) {
+  std::vector<std::string> lines;
+  while (display_width(text) > width) {
+    const std::size_t limit = prefix_bytes(text, width);
+    const std::size_t space = text.rfind(' ', limit);
+    const bool at_space = space != std::string_view::npos && space > 0;
+    lines.emplace_back(text.substr(0, at_space ? space : limit));
+    text.remove_prefix(at_space ? space + 1 : limit);
+  }
+  lines.emplace_back(text);
+  return lines;
 }
 
 std::string truncate_to_width(std::string_view text, std::size_t width) {

@@ -48,6 +48,8 @@ TEST(Usage, WrongUsageGivesTwoAndAReason) {
        "'epochs' must be an integer, got 'two'"},
       {{"distill", "--student", "a", "--teacher", "b", "--data", "c", "-o", "x", "--feature", "nonsense"}, "nonsense"},
       {{"profile", "resnet18", "--batch", "0"}, "--batch"},
+      {{"profile", "resnet18", "--threads", "40000"}, "40000 not in range 0 to 4096"},
+      {{"train", kTinyModel, "--data", kTinyData, "-o", ""}, "-o"},
       {{"infer", "resnet18", "--input", "a.png", "--top", "0"}, "--top"},
       {{"infer", "resnet18", "--input", "a.safetensors", "b.png"}, "one .safetensors"},
       {{"capture"}, "--python"},

@@ -5,6 +5,7 @@
 #include <sstream>
 
 #include "limbeck/core/table.h"
+#include "limbeck/graph/builder.h"
 #include "limbeck/graph/capture/capture.h"
 #include "limbeck/graph/weights/tensors.h"
 #include "limbeck/load/load.h"
@@ -66,8 +67,9 @@ TEST_F(Verbs, RunTrainsDistilsComparesAndTakesTheSecondTimeFromItsCache) {
   core::write_file(path("r.yaml"), recipe_text(path("out")));
   const Finished first = run_limbeck({"run", path("r.yaml")});
   ASSERT_EQ(first.exit_code, 0) << first.err;
-  expect_narrow(first.out);
-  for (const char* part : {"t ", "s ", "Results: "}) EXPECT_TRUE(contains(first.out, part)) << first.out;
+  expect_narrow(first.out.substr(0, first.out.find("Results: ")));  // what follows are paths
+  for (const std::string& part : {std::string("Results: "), path("out/t/model.lmb"), path("out/s/model.lmb")})
+    EXPECT_TRUE(contains(first.out, part)) << first.out;
   EXPECT_TRUE(contains(first.err, "[1/3] t  epoch 1/1")) << first.err;
   EXPECT_FALSE(contains(first.err, "cache"));
   EXPECT_TRUE(contains(core::read_file(path("out/report.md")), "| t |"));
@@ -111,7 +113,41 @@ TEST_F(Verbs, DistillWritesAStudentThatEvaluateComparesWithItsTeacher) {
 TEST_F(Verbs, EvaluatePrintsATableAndLeavesNothingBehind) {
   const std::string text = text_of({"evaluate", model_, "--data", kTinyData, "--latency_runs", "0"});
   EXPECT_TRUE(contains(text, "%")) << text;
+  EXPECT_FALSE(contains(text, "Results: ")) << text;
   expect_narrow(text);
+}
+
+/// A model is tested with what it was trained with, unless the user says otherwise.
+TEST_F(Verbs, EvaluateNormalizesAsTheModelWasTrained) {
+  const Finished done =
+      run_limbeck({"train", kTinyModel, "--data", kTinyData, "--data.batch_size", "16", "--epochs", "3",
+                   "--optimizer.lr", "0.1", "--data.mean", "[0.9]", "--data.stddev", "[0.1]", "-o", path("out")});
+  ASSERT_EQ(done.exit_code, 0) << done.err;
+  const auto nll = [&](std::vector<std::string> more) {
+    std::vector<std::string> arguments{"evaluate", path("out/model/model.lmb"), "--data", kTinyData, "--latency_runs",
+                                       "0"};
+    arguments.insert(arguments.end(), more.begin(), more.end());
+    const Json json = json_of(arguments);
+    const JsonView report(json, "report");
+    return report["stages"]["evaluate"]["comparison"]["models"][0]["accuracy"]["nll"].as_double();
+  };
+  const double own = nll({});
+  EXPECT_EQ(own, nll({"--data.mean", "[0.9]", "--data.stddev", "[0.1]"}));
+  EXPECT_NE(own, nll({"--data.mean", "[0.1]", "--data.stddev", "[0.9]"}));
+}
+
+TEST_F(Verbs, EvaluateRefusesALatencyBatchLargerThanTheData) {
+  const Finished done =
+      run_limbeck({"evaluate", model_, "--data", kTinyData, "--data.test_limit", "8", "--latency_batch", "9"});
+  EXPECT_EQ(done.exit_code, 1);
+  EXPECT_TRUE(contains(done.err, "latency_batch is 9 and the test set has 8 samples")) << done.err;
+}
+
+TEST_F(Verbs, EvaluateKeepsItsReportWhereAsked) {
+  const std::string text =
+      text_of({"evaluate", model_, "--data", kTinyData, "--latency_runs", "0", "-o", path("report")});
+  EXPECT_TRUE(contains(text, "Results: " + path("report"))) << text;
+  EXPECT_TRUE(contains(core::read_file(path("report/report.md")), "%"));
 }
 
 TEST_F(Verbs, InferNamesTheLikeliestClassesOfImages) {
@@ -155,6 +191,24 @@ TEST_F(Verbs, InferRunsTensorsByNameAndByPosition) {
   }
 }
 
+TEST_F(Verbs, InferWritesOutputsThatArePartsOfOneTensor) {
+  graph::Graph graph;
+  graph::Builder builder(graph);
+  const graph::ValueId x = builder.input("x", {graph::IntExpr::symbol("B"), 6});
+  const graph::ValueId boxes = builder.call("aten::slice.Tensor", {x, 1, 0, 4, 1});
+  builder.outputs({{"boxes", boxes}, {"scores", builder.call("aten::slice.Tensor", {x, 1, 4, 6, 1})}});
+  Model(std::move(graph)).save(path("split.lmb"));
+  const at::Tensor rows = at::arange(18, at::kFloat).view({3, 6});
+  weights::write_tensors(path("x.safetensors"), std::vector<weights::NamedTensor>{{"x", rows}});
+  const Finished done =
+      run_limbeck({"infer", path("split.lmb"), "--input", path("x.safetensors"), "--output", path("y.safetensors")});
+  ASSERT_EQ(done.exit_code, 0) << done.err;
+  const auto outputs = weights::read_tensors(core::SafetensorsFile::open(path("y.safetensors")));
+  ASSERT_EQ(outputs.size(), 2U);
+  EXPECT_TRUE(at::equal(outputs[0].tensor, rows.narrow(1, 0, 4)));
+  EXPECT_TRUE(at::equal(outputs[1].tensor, rows.narrow(1, 4, 2)));
+}
+
 TEST_F(Verbs, InferRefusesImagesWhereTheModelDoesNotSayHowToPrepareThem) {
   const Finished done = run_limbeck({"infer", kTinyModel, "--input", test_file("data/images/gray.png")});
   EXPECT_EQ(done.exit_code, 1);
@@ -192,6 +246,14 @@ TEST_F(Verbs, CapturePrintsWhatItFoundAndWritesIt) {
   EXPECT_GT(JsonView(json, "capture")["notes"].size(), 0U);
   EXPECT_GT(JsonView(json, "capture")["assumptions"].size(), 0U);
   EXPECT_EQ(JsonView(json, "capture")["modes"].as_strings(), std::vector<std::string>{"eval"});
+}
+
+TEST_F(Verbs, CaptureDoesNotReplaceWhatItReads) {
+  core::write_file(path("mine.lmb"), core::read_file(model_));
+  const Finished done = run_limbeck({"capture", path("mine.lmb"), "-o", path("mine.lmb")});
+  EXPECT_EQ(done.exit_code, 1);
+  EXPECT_TRUE(contains(done.err, "name another file with -o")) << done.err;
+  EXPECT_TRUE(core::read_file(path("mine.lmb")) == core::read_file(model_));
 }
 
 TEST_F(Verbs, CaptureTakesZooModels) {
