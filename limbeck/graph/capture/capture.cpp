@@ -53,7 +53,6 @@ void free_batch(Export& source) {
         "the export had a fixed batch size: it was freed, and proved on a batch of three against single runs");
   } else if (!result.reason.empty()) {
     source.graph.metadata[graph::kFixedBatchKey] = result.reason;
-    source.notes.push_back("the batch size is fixed: " + result.reason);
   }
 }
 
@@ -77,9 +76,11 @@ Graph capture_single(const Archive& archive, const std::string& model, const Cap
   const Mode mode = options.mode.value_or(guess.mode);
   LIMBECK_CHECK(mode == Mode::train || mode == Mode::eval,
                 "[capture] an export is in train or in eval mode, not in both");
-  if (!options.mode) {
-    source.notes.push_back(fmt::format("taken for an export in {} mode: {} mode arguments say train, {} say eval",
-                                       graph::mode_name(mode), guess.train_votes, guess.eval_votes));
+  const bool is_contradicted = mode == Mode::train ? guess.eval_votes > 0 : guess.train_votes > 0;
+  if (!options.mode || is_contradicted) {
+    source.notes.push_back(fmt::format("taken for an export in {} mode{}: {} mode arguments say train, {} say eval",
+                                       graph::mode_name(mode), options.mode ? ", as asked" : "", guess.train_votes,
+                                       guess.eval_votes));
   }
   make_single(source, mode);
   return finish(std::move(source), options, std::string(graph::mode_name(mode)) + " export");
@@ -87,7 +88,14 @@ Graph capture_single(const Archive& archive, const std::string& model, const Cap
 
 Graph capture_both(const Archive& eval, const std::string& eval_model, const Archive& train,
                    const std::string& train_model, const CaptureOptions& options) {
-  Export merged = merge(read_export(eval, eval_model), read_export(train, train_model));
+  const Export in_eval = read_export(eval, eval_model), in_train = read_export(train, train_model);
+  const ModeGuess first = guess_mode(in_eval.graph), second = guess_mode(in_train.graph);
+  LIMBECK_CHECK(first.mode == Mode::eval || second.mode == Mode::train || second.eval_votes == 0,
+                "[capture] the eval export says train ({} of {} mode arguments) and the train export says eval ({} of "
+                "{}): exchange them",
+                first.train_votes, first.train_votes + first.eval_votes, second.eval_votes,
+                second.train_votes + second.eval_votes);
+  Export merged = merge(in_eval, in_train);
   return finish(std::move(merged), options, "train and eval exports");
 }
 
@@ -104,6 +112,8 @@ Graph capture(const std::string& path, const CaptureOptions& options) {
   const auto has = [&](const std::string& name) {
     return std::find(archive.models().begin(), archive.models().end(), name) != archive.models().end();
   };
+  LIMBECK_CHECK(options.model.empty() || has(options.model), "[capture] {} has no export '{}', only: {}", path,
+                options.model, fmt::format("{}", fmt::join(archive.models(), ", ")));
   if (!options.model.empty()) return capture_single(archive, options.model, options);
   if (archive.models().size() == 1) return capture_single(archive, archive.models().front(), options);
   if (archive.models().size() == 2 && has("eval") && has("train"))

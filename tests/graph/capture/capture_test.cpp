@@ -63,6 +63,24 @@ TEST_P(Golden, TwoFilesAreAPairToo) {
   expect_eval_outputs(graph, GetParam());
 }
 
+TEST(CapturePair, RefusesExchangedFiles) {
+  try {
+    capture_pair(golden_file("tiny_train.pt2"), golden_file("tiny_eval.pt2"));
+    FAIL() << "train and eval were exchanged unnoticed";
+  } catch (const InvalidArgument& error) {
+    EXPECT_NE(std::string(error.what()).find("exchange them"), std::string::npos) << error.what();
+  }
+}
+
+TEST(Capture, SaysWhenTheModeAskedForIsNotTheExports) {
+  const Graph graph = capture(golden_file("tiny_eval.pt2"), {.mode = Mode::train});
+  EXPECT_NE(graph.metadata.at(kNotesKey).find("as asked"), std::string::npos);
+}
+
+TEST(Capture, UnknownExportsAreNamedWithTheOthers) {
+  EXPECT_THROW(capture(golden_file("tiny_pair.pt2"), {.model = "nope"}), InvalidArgument);
+}
+
 /// The weights of torch 2.8 stand in a pickle. Its kernels may round differently from ours.
 TEST_P(Golden, ReadsArchivesOfTorch28) {
   const std::string results = GetParam() + "_torch2.8";
