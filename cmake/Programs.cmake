@@ -6,7 +6,7 @@ function(limbeck_program target)
   target_link_libraries(${target} PRIVATE limbeck_own_code limbeck_all)
   set_target_properties(${target} PROPERTIES POSITION_INDEPENDENT_CODE OFF)
   target_compile_options(${target} PRIVATE -fPIC)
-  target_precompile_headers(${target} REUSE_FROM limbeck_library_pch)
+  limbeck_precompile(${target} limbeck_precompiled)
 endfunction()
 
 limbeck_sources_of(cli cli_sources)

@@ -1,5 +1,6 @@
 #include "tests/graph/weights/golden.h"
 
+#include <ATen/ATen.h>
 #include <fmt/ranges.h>
 
 namespace limbeck::weights {
@@ -51,6 +52,12 @@ struct TextForm {
 };
 
 }  // namespace
+
+at::Tensor pattern(at::IntArrayRef sizes, at::ScalarType dtype) {
+  std::int64_t count = 1;
+  for (const std::int64_t size : sizes) count *= size;
+  return (at::arange(count, at::kDouble) * 0.25 - 1).to(dtype).reshape(sizes);
+}
 
 std::string text_form(const PickleValue& value, int depth) {
   return depth <= 0 ? "..." : std::visit(TextForm{depth}, value.data);

@@ -1,7 +1,7 @@
 // The files that data/make_data.py wrote, and the values that they hold.
 #pragma once
 
-#include <ATen/ATen.h>
+#include <ATen/core/Tensor.h>
 
 #include <string>
 
@@ -16,11 +16,7 @@ inline std::string golden(const std::string& name) {
 }
 
 /// Element i, row-major, is i / 4 - 1.
-inline at::Tensor pattern(at::IntArrayRef sizes, at::ScalarType dtype = at::kFloat) {
-  std::int64_t count = 1;
-  for (const std::int64_t size : sizes) count *= size;
-  return (at::arange(count, at::kDouble) * 0.25 - 1).to(dtype).reshape(sizes);
-}
+at::Tensor pattern(at::IntArrayRef sizes, at::ScalarType dtype = at::kFloat);
 
 /// A copy of `content` that the result keeps alive; the end of the heap block is the end of the file, so that
 /// AddressSanitizer sees a read beyond it.
