@@ -66,4 +66,9 @@ std::string nearest_names(std::string_view name, std::span<const std::string> ca
   return result;
 }
 
+std::string nearest_hint(std::string_view name, std::span<const std::string> candidates) {
+  const std::string nearest = nearest_names(name, candidates);
+  return nearest.empty() ? nearest : " Nearest: " + nearest + ".";
+}
+
 }  // namespace limbeck

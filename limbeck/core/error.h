@@ -52,6 +52,9 @@ template <class E, class... Args>
 /// The candidates nearest to `name` by edit distance, best first, at most `limit`; empty when none is near.
 std::string nearest_names(std::string_view name, std::span<const std::string> candidates, std::size_t limit = 3);
 
+/// The same as the end of a message, " Nearest: a, b."; empty when none is near.
+std::string nearest_hint(std::string_view name, std::span<const std::string> candidates);
+
 }  // namespace limbeck
 
 /// Throws InvalidArgument with the formatted message unless `condition` holds.

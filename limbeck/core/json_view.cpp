@@ -38,11 +38,6 @@ bool find_path(const Json& from, const Json* target, std::string& path) {
   return false;
 }
 
-std::string nearest_hint(std::string_view key, const std::vector<std::string>& names) {
-  const std::string near = nearest_names(key, names);
-  return near.empty() ? "" : ". Did you mean: " + near + "?";
-}
-
 }  // namespace
 
 std::string JsonView::path() const {
@@ -59,7 +54,7 @@ JsonView JsonView::operator[](std::string_view key) const {
   if (const Json* found = as_object().find(key)) return {root_, found, name_};
   std::vector<std::string> names;
   for (const auto& member : as_object()) names.push_back(member.first);
-  ::limbeck::fail<IoError>("{} has no {}{}", path(), Json(key).summary(), nearest_hint(key, names));
+  ::limbeck::fail<IoError>("{} has no {}.{}", path(), Json(key).summary(), nearest_hint(key, names));
 }
 
 JsonView JsonView::operator[](std::size_t index) const {
@@ -164,7 +159,7 @@ void JsonView::allow_only(std::initializer_list<std::string_view> known) const {
   for (const auto& [key, value] : as_object()) {
     if (std::find(known.begin(), known.end(), key) != known.end()) continue;
     const std::vector<std::string> names(known.begin(), known.end());
-    ::limbeck::fail<IoError>("{} has an unknown key {}{}", path(), Json(key).summary(), nearest_hint(key, names));
+    ::limbeck::fail<IoError>("{} has an unknown key {}.{}", path(), Json(key).summary(), nearest_hint(key, names));
   }
 }
 

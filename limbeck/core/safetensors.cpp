@@ -184,6 +184,11 @@ std::optional<std::uint64_t> tensor_bytes(DType dtype, std::span<const std::int6
   return fits ? std::optional(static_cast<std::uint64_t>(bytes)) : std::nullopt;
 }
 
+bool looks_like_safetensors(std::span<const std::byte> bytes) {
+  return bytes.size() > kLengthBytes && load_little_endian(bytes) < std::uint64_t{1} << 48 &&
+         bytes[kLengthBytes] == std::byte{'{'};
+}
+
 SafetensorsFile SafetensorsFile::open(const std::filesystem::path& path) {
   const std::string where = "[safetensors] " + path.string();
   SafetensorsFile file;
@@ -221,9 +226,8 @@ const StoredTensor& SafetensorsFile::at(std::string_view name) const {
   if (const StoredTensor* tensor = find(name)) return *tensor;
   std::vector<std::string> names;
   for (const StoredTensor& tensor : tensors_) names.push_back(tensor.name);
-  const std::string near = nearest_names(name, names);
-  fail<InvalidArgument>("[safetensors] {} has no tensor '{}'{}", mapping_->path().string(), name,
-                        near.empty() ? "" : ". Nearest: " + near);
+  fail<InvalidArgument>("[safetensors] {} has no tensor '{}'.{}", mapping_->path().string(), name,
+                        nearest_hint(name, names));
 }
 
 void write_safetensors(const std::filesystem::path& path, std::span<const TensorToWrite> tensors,

@@ -50,6 +50,9 @@ std::optional<std::uint64_t> tensor_bytes(DType dtype, std::span<const std::int6
 /// The header's limit of the reference implementation: 100 MB.
 inline constexpr std::uint64_t kMaxSafetensorsHeaderBytes = 100'000'000;
 
+/// Whether a file begins with a length within 2^48 and a JSON object: any container of safetensors, `.lmb` among them.
+bool looks_like_safetensors(std::span<const std::byte> bytes);
+
 /// Metadata of a file. std::map, so that equal metadata gives equal files.
 using Metadata = std::map<std::string, std::string, std::less<>>;
 

@@ -21,6 +21,12 @@ std::size_t prefix_bytes(std::string_view text, std::size_t width) {
   return text.size();
 }
 
+// Where a line that is full of one word ends: after its last separator, else at its end.
+std::size_t word_break(std::string_view line) {
+  const std::size_t separator = line.find_last_of("./-_,=");
+  return separator == std::string_view::npos || separator == 0 ? line.size() : separator + 1;
+}
+
 std::string pad(const std::string& text, std::size_t width, Table::Align align) {
   const std::string spaces(width - std::min(width, display_width(text)), ' ');
   return align == Table::Align::left ? text + spaces : spaces + text;
@@ -67,8 +73,9 @@ std::vector<std::string> wrap(std::string_view text, std::size_t width) {
     const std::size_t limit = prefix_bytes(text, width);
     const std::size_t space = text.rfind(' ', limit);
     const bool at_space = space != std::string_view::npos && space > 0;
-    lines.emplace_back(text.substr(0, at_space ? space : limit));
-    text.remove_prefix(at_space ? space + 1 : limit);
+    const std::size_t end = at_space ? space : word_break(text.substr(0, limit));
+    lines.emplace_back(text.substr(0, end));
+    text.remove_prefix(at_space ? end + 1 : end);
   }
   lines.emplace_back(text);
   return lines;

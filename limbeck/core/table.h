@@ -39,7 +39,8 @@ class Table {
 /// Columns that `text` takes on a terminal: code points of UTF-8 (combining and double-width ones are not told apart).
 std::size_t display_width(std::string_view text);
 
-/// Lines of at most `width` columns, broken at spaces, and inside words that are longer than a line. width > 0.
+/// Lines of at most `width` columns, broken at spaces. Words longer than a line are broken after a separator of names
+/// and paths, one of . / - _ , = and only where there is none anywhere. width > 0.
 std::vector<std::string> wrap(std::string_view text, std::size_t width);
 
 /// The text if it fits into `width` columns, else its beginning and "…".

@@ -9,9 +9,8 @@
 
 namespace limbeck::data {
 
-/// Key of the preprocessing in a model's metadata, and of the JSON array of class names.
+/// Key of the preprocessing in a model's metadata.
 inline constexpr const char* kPreprocessingKey = "preprocessing";
-inline constexpr const char* kLabelsKey = "labels";
 
 struct Preprocessing {
   ImageShape shape;     ///< of the model's input

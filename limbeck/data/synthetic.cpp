@@ -52,9 +52,8 @@ void set_key(SyntheticSpec& spec, std::string_view key, std::string_view value, 
   } else if (key == "seed") {
     spec.seed = parse_integer<std::uint64_t>(value, key);
   } else {
-    const std::string nearest = nearest_names(key, kKeys);
-    fail<InvalidArgument>("[data] a synthetic dataset has no key '{}'{}. Write {}.", key,
-                          nearest.empty() ? nearest : "; nearest: " + nearest, kForm);
+    fail<InvalidArgument>("[data] a synthetic dataset has no key '{}'.{} Write {}.", key, nearest_hint(key, kKeys),
+                          kForm);
   }
 }
 

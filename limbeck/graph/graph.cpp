@@ -19,11 +19,6 @@ std::vector<std::string> keys_of(const auto& map) {
   return keys;
 }
 
-std::string nearest_text(std::string_view name, const std::vector<std::string>& candidates) {
-  const std::string nearest = nearest_names(name, candidates);
-  return nearest.empty() ? nearest : " Nearest: " + nearest + ".";
-}
-
 std::optional<uint32_t> parse_index(std::string_view digits) {
   uint32_t value = 0;
   const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), value);
@@ -243,7 +238,7 @@ const Parameter* Graph::find_parameter(std::string_view name) const {
 
 const Parameter& Graph::parameter(std::string_view name) const {
   const Parameter* found = find_parameter(name);
-  LIMBECK_CHECK(found != nullptr, "[graph] no parameter '{}'.{}", name, nearest_text(name, keys_of(parameter_index_)));
+  LIMBECK_CHECK(found != nullptr, "[graph] no parameter '{}'.{}", name, nearest_hint(name, keys_of(parameter_index_)));
   return *found;
 }
 
@@ -307,8 +302,8 @@ ValueId Graph::resolve(std::string_view scope_path) const {
     return outputs.values[index];
   }
   LIMBECK_CHECK(!id, "[graph] scope '{}' left no value at call {} of the graph.{}", path.scope, path.call.value_or(0),
-                nearest_text(path.scope, candidates));
-  fail<InvalidArgument>("[graph] no scope '{}'.{}", path.scope, nearest_text(path.scope, candidates));
+                nearest_hint(path.scope, candidates));
+  fail<InvalidArgument>("[graph] no scope '{}'.{}", path.scope, nearest_hint(path.scope, candidates));
 }
 
 RegionId Graph::add_region(const Region& region) {

@@ -151,6 +151,8 @@ Type type_of_tensor(const at::Tensor& tensor);
 
 /// Metadata of a graph whose batch size is baked in: why it could not be freed.
 inline constexpr const char* kFixedBatchKey = "capture.fixed_batch";
+/// Metadata of a classifier: the JSON array of its classes' names, in the order of its logits.
+inline constexpr const char* kLabelsKey = "labels";
 
 class Graph {
  public:

@@ -67,9 +67,8 @@ const OpInfo* find_op(std::string_view name) {
 
 const OpInfo& op_info(std::string_view name) {
   if (const OpInfo* found = find_op(name)) return *found;
-  const std::string nearest = nearest_names(name, dispatcher_op_names());
-  fail<Unsupported>("[graph] neither this libtorch nor Limbeck has an op '{}'.{}{}", name,
-                    nearest.empty() ? "" : " Nearest: ", nearest);
+  fail<Unsupported>("[graph] neither this libtorch nor Limbeck has an op '{}'.{}", name,
+                    nearest_hint(name, dispatcher_op_names()));
 }
 
 }  // namespace limbeck::graph

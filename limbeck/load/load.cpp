@@ -83,17 +83,12 @@ ModelSource identify_zip(const std::string& path, std::span<const std::byte> byt
   return ModelSource::pt2;  // the reader of exports knows older layouts, and says what it misses
 }
 
-/// safetensors begin with the length of a JSON object.
-bool looks_like_safetensors(std::span<const std::byte> bytes) {
-  return bytes.size() > 8 && bytes[8] == std::byte{'{'} && bytes[6] == std::byte{0} && bytes[7] == std::byte{0};
-}
-
 ModelSource identify_file(const std::string& path) {
   const weights::SharedBytes file = weights::map_file(path);
   if (file.bytes.empty()) fail<IoError>("[load] '{}' is empty", path);
   if (weights::looks_like_zip(file.bytes)) return identify_zip(path, file.bytes);
   if (weights::looks_like_legacy_pickle(file.bytes)) fail_weights(path);
-  if (looks_like_safetensors(file.bytes)) {
+  if (core::looks_like_safetensors(file.bytes)) {
     if (graph::is_lmb(path)) return ModelSource::lmb;
     fail_weights(path);
   }

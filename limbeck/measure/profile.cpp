@@ -89,9 +89,10 @@ Profile profile(const Model& model) {
   for (const NodeId id :
        graph::needed_nodes(graph, graph::Mode::eval, [](graph::ScopeId) { return graph::Mode::eval; })) {
     const Node& node = graph.node(id);
-    scopes.add_macs(graph.scope(node.scope).path, graph::macs_of(graph, node, bindings));
+    const int64_t macs = graph::macs_of(graph, node, bindings);
+    scopes.add_macs(graph.scope(node.scope).path, macs);
+    result.macs += macs;
   }
-  result.macs = graph::count_macs(graph, graph::Mode::eval, bindings);
   result.is_per_sample = has_free_batch(graph);
   std::set<const void*> seen;
   for (const graph::Parameter& parameter : graph.parameters()) {

@@ -21,9 +21,6 @@ using graph::NodeId;
 using graph::Parameter;
 using graph::ValueId;
 
-/// The classes' names in Graph::metadata: those of the old head.
-constexpr const char* kLabels = "labels";
-
 /// Slots of weight and bias, the same in aten::linear, aten::conv2d and the like.
 constexpr std::size_t kWeight = 1, kBias = 2;
 
@@ -148,7 +145,7 @@ void replace_head(Graph& graph, std::string_view scope, const HeadOptions& optio
     changed.set_parameter_tensor(bias->name,
                                  uniform_like(bias->tensor, options.classes, 1.0 / std::sqrt(fan_in), generator));
   }
-  changed.metadata.erase(kLabels);
+  changed.metadata.erase(graph::kLabelsKey);  // they name the old head's classes
   infer_all_types(changed);
   graph = std::move(changed);
 }

@@ -113,9 +113,7 @@ std::vector<NamedTensor> Model::named_parameters(std::string_view pattern) const
   if (found.empty() && !pattern.empty()) {
     std::vector<std::string> names;
     for (const NamedTensor& parameter : named_parameters()) names.push_back(parameter.name);
-    const std::string nearest = nearest_names(pattern, names);
-    fail<InvalidArgument>("[model] no parameter matches '{}'.{}{}", pattern,
-                          nearest.empty() ? "" : " Nearest: ", nearest);
+    fail<InvalidArgument>("[model] no parameter matches '{}'.{}", pattern, nearest_hint(pattern, names));
   }
   return found;
 }
@@ -173,8 +171,7 @@ void Model::train(std::string_view scope, bool on) {
   if (!state_->graph.find_scope(scope)) {
     std::vector<std::string> paths;
     for (const graph::Scope& known : state_->graph.scopes()) paths.push_back(known.path);
-    const std::string nearest = nearest_names(scope, paths);
-    fail<InvalidArgument>("[model] no scope '{}'.{}{}", scope, nearest.empty() ? "" : " Nearest: ", nearest);
+    fail<InvalidArgument>("[model] no scope '{}'.{}", scope, nearest_hint(scope, paths));
   }
   state_->rules.set(std::string(scope), mode_of(on));
   state_->modes = state_->rules.resolve(state_->graph);

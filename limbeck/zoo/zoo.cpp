@@ -58,7 +58,7 @@ const Row& find_row(std::string_view name) {
     if (row.entry.name == name) return row;
     names.push_back(row.entry.name);
   }
-  fail<InvalidArgument>("[zoo] there is no architecture '{}'. Nearest: {}. All: {}", name, nearest_names(name, names),
+  fail<InvalidArgument>("[zoo] there is no architecture '{}'.{} All: {}", name, nearest_hint(name, names),
                         fmt::join(names, ", "));
 }
 
@@ -165,7 +165,7 @@ ZooOptions parse_options(const std::map<std::string, std::string>& options, uint
     } else if (const auto list = lists.find(key); list != lists.end()) {
       *list->second = parse_list(key, text);
     } else {
-      fail<InvalidArgument>("[zoo] there is no option '{}'. Nearest: {}. All: {}", key, nearest_names(key, known),
+      fail<InvalidArgument>("[zoo] there is no option '{}'.{} All: {}", key, nearest_hint(key, known),
                             fmt::join(known, ", "));
     }
   }

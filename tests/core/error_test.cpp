@@ -9,6 +9,11 @@ namespace {
 
 const std::vector<std::string> kNames = {"layer1.0.conv1", "layer1.0.conv2", "layer3.0.conv1", "fc", "head.norm"};
 
+TEST(NearestHint, IsASentenceOrNothing) {
+  EXPECT_EQ(nearest_hint("cf", kNames), " Nearest: fc.");
+  EXPECT_EQ(nearest_hint("quite another", kNames), "");
+}
+
 TEST(NearestNames, FindsSlipsOfTheKeyboard) {
   EXPECT_EQ(nearest_names("layer1.0.convl", kNames, 1), "layer1.0.conv1");
   EXPECT_EQ(nearest_names("cf", kNames), "fc");

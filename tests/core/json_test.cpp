@@ -225,12 +225,12 @@ TEST_F(JsonViewTest, NamesThePlaceInErrors) {
 }
 
 TEST_F(JsonViewTest, NamesTheNearestKey) {
-  EXPECT_EQ(message([&] { view_["layer"]; }), "config has no \"layer\". Did you mean: layers?");
-  EXPECT_EQ(message([&] { view_["zzz"]; }), "config has no \"zzz\"");
+  EXPECT_EQ(message([&] { view_["layer"]; }), "config has no \"layer\". Nearest: layers.");
+  EXPECT_EQ(message([&] { view_["zzz"]; }), "config has no \"zzz\".");
   EXPECT_EQ(message([&] {
               view_["layers"][0].allow_only({"widths", "depth"});
             }),
-            "config.layers[0] has an unknown key \"width\". Did you mean: widths?");
+            "config.layers[0] has an unknown key \"width\". Nearest: widths.");
   EXPECT_NO_THROW(view_["layers"][0].allow_only({"width"}));
 }
 

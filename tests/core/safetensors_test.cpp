@@ -88,7 +88,7 @@ TEST_F(SafetensorsTest, NamesTheNearestTensor) {
     FAIL() << "no exception";
   } catch (const InvalidArgument& error) {
     EXPECT_EQ(std::string(error.what()),
-              "[safetensors] " + path_.string() + " has no tensor 'fc.weigth'. Nearest: fc.weight");
+              "[safetensors] " + path_.string() + " has no tensor 'fc.weigth'. Nearest: fc.weight.");
   }
 }
 
@@ -205,7 +205,7 @@ TEST_F(SafetensorsTest, RefusesBrokenEntries) {
   EXPECT_EQ(entry(R"("dtype": "F32", "shape": [2], "data_offsets": [0, 8])"), "no exception");
   EXPECT_EQ(entry(R"("dtype": "F31", "shape": [2], "data_offsets": [0, 8])"), a + ".dtype: unknown dtype \"F31\"");
   EXPECT_EQ(entry(R"("dtype": 1, "shape": [2], "data_offsets": [0, 8])"), a + ".dtype must be a string, got 1");
-  EXPECT_EQ(entry(R"("dtype": "F32", "shape": [2])"), a + " has no \"data_offsets\"");
+  EXPECT_EQ(entry(R"("dtype": "F32", "shape": [2])"), a + " has no \"data_offsets\".");
   EXPECT_EQ(entry(R"("dtype": "F32", "shape": [2], "data_offsets": [0])"),
             a + ".data_offsets must be [begin, end], got an array of 1");
   EXPECT_EQ(entry(R"("dtype": "F32", "shape": [2], "data_offsets": [0, 9])"),

@@ -36,6 +36,13 @@ TEST(Table, WrapsTextAndNotNumbers) {
             "fmanyletters\n");
 }
 
+TEST(Wrap, BreaksNamesAfterTheirSeparators) {
+  EXPECT_EQ(wrap("features.denseblock1.denselayer1.conv2", 20),
+            (std::vector<std::string>{"features.", "denseblock1.", "denselayer1.conv2"}));
+  EXPECT_EQ(wrap("see /a/long/path/of/some-file", 12),
+            (std::vector<std::string>{"see", "/a/long/", "path/of/", "some-file"}));
+}
+
 TEST(Table, IsMarkdownToo) {
   Table table({{"a|b", Table::Align::left}, {"n"}});
   table.add_row({"x\ny", "1"});

@@ -177,7 +177,7 @@ TEST(Synthetic, RefusesBadSpecs) {
     EXPECT_THROW(parse_synthetic_spec(bad), InvalidArgument) << bad;
   }
   const std::string message = message_of<InvalidArgument>([] { parse_synthetic_spec("2x1x4x4?sed=1"); });
-  EXPECT_TRUE(contains(message, "has no key 'sed'; nearest: seed")) << message;
+  EXPECT_TRUE(contains(message, "has no key 'sed'. Nearest: seed")) << message;
 }
 
 at::Tensor all_images(const Dataset& dataset) {

@@ -10,6 +10,7 @@
 
 #include "limbeck/core/error.h"
 #include "limbeck/graph/weights/state_dict.h"
+#include "limbeck/graph/weights/tensors.h"
 
 namespace limbeck::weights {
 namespace {
@@ -21,12 +22,6 @@ constexpr std::size_t kMaxListed = 20;
 bool is_batch_counter(std::string_view name) { return name == kBatchCounter || name.ends_with(".num_batches_tracked"); }
 
 using Index = std::unordered_map<std::string_view, const at::Tensor*>;
-
-/// What identifies a tensor's memory and how it looks at it.
-bool is_same_view(const at::Tensor& a, const at::Tensor& b) {
-  return a.is_alias_of(b) && a.storage_offset() == b.storage_offset() && a.sizes() == b.sizes() &&
-         a.strides() == b.strides() && a.scalar_type() == b.scalar_type();
-}
 
 /// Element for element the same bits, NaN included.
 bool is_bit_equal(const at::Tensor& a, const at::Tensor& b) {

@@ -180,12 +180,6 @@ constexpr Magic kForeign[] = {
       what);
 }
 
-/// 8 bytes of length, then JSON.
-bool looks_like_safetensors(std::string_view begin) {
-  constexpr std::size_t kHeaderStart = 8;
-  return begin.size() > kHeaderStart && begin[kHeaderStart] == '{';
-}
-
 }  // namespace
 
 const at::Tensor* StateDict::find(std::string_view name) const {
@@ -229,9 +223,9 @@ StateDict load_state_dict(const std::string& path, const LoadOptions& options) {
   if (looks_like_zip(file.bytes) || looks_like_legacy_pickle(file.bytes)) {
     return find_state_dict(read_pickle_archive(file, path), options);
   }
-  const std::string_view begin(reinterpret_cast<const char*>(file.bytes.data()),
-                               std::min<std::size_t>(file.bytes.size(), 16));
-  if (!looks_like_safetensors(begin)) refuse_foreign(path, begin);
+  if (!core::looks_like_safetensors(file.bytes)) {
+    refuse_foreign(path, {reinterpret_cast<const char*>(file.bytes.data()), file.bytes.size()});
+  }
   LIMBECK_CHECK(options.key.empty(), "[weights] {}: a safetensors file has no key '{}': it is flat", path, options.key);
   StateDict state = load_safetensors(path);
   if (options.strip_prefixes) strip_prefixes(state);

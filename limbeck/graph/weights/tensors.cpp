@@ -58,11 +58,6 @@ Range memory_of(const at::Tensor& tensor) {
   return {tensor.device(), begin, begin + (last + 1) * static_cast<std::int64_t>(tensor.element_size())};
 }
 
-bool is_same_view(const at::Tensor& a, const at::Tensor& b) {
-  return a.const_data_ptr() == b.const_data_ptr() && a.scalar_type() == b.scalar_type() && a.sizes() == b.sizes() &&
-         a.strides() == b.strides() && a.is_conj() == b.is_conj() && a.is_neg() == b.is_neg();
-}
-
 /// Names that share one view point to the first of them; tensors that overlap otherwise are refused. Empty tensors
 /// share nothing.
 std::vector<std::size_t> owners_of(std::span<const NamedTensor> tensors) {
@@ -103,6 +98,11 @@ void add_alias(std::vector<NamedTensor>& tensors, const std::map<std::string, st
 }
 
 }  // namespace
+
+bool is_same_view(const at::Tensor& a, const at::Tensor& b) {
+  return a.const_data_ptr() == b.const_data_ptr() && a.device() == b.device() && a.scalar_type() == b.scalar_type() &&
+         a.sizes() == b.sizes() && a.strides() == b.strides() && a.is_conj() == b.is_conj() && a.is_neg() == b.is_neg();
+}
 
 at::ScalarType scalar_type_of(DType dtype) {
   for (const auto& [stored, type] : kTypes) {

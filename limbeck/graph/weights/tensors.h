@@ -23,6 +23,9 @@ at::ScalarType scalar_type_of(core::DType dtype);
 /// Throws Unsupported, naming `name`, for what safetensors has no type for (complex128, quantized types).
 core::DType dtype_of(at::ScalarType type, std::string_view name);
 
+/// Whether two tensors look at the same memory in the same way, so that one name may stand for both.
+bool is_same_view(const at::Tensor& a, const at::Tensor& b);
+
 /// The tensor in place, without a copy unless it is misaligned for its dtype.
 at::Tensor tensor_of(const core::StoredTensor& stored, const std::shared_ptr<core::MappedFile>& mapping);
 

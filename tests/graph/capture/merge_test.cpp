@@ -94,11 +94,15 @@ TEST(Merge, PassesDropPathOnInEvalMode) {
   EXPECT_EQ(count_op(graph, "limbeck::by_mode"), 0U);
 }
 
+/// What no flag and no drop path explains: another op in each mode.
+ValueId sin_or_cos(Builder& b, Mode mode, ValueId x) {
+  return mode == Mode::train ? in_scope(b, "noise", "aten::sin", {x}) : in_scope(b, "clean", "aten::cos", {x});
+}
+
 TEST(Merge, ChoosesByModeWhereModesDiffer) {
   const graph::Graph graph = merged([](Builder& b, Mode mode) {
     const ValueId x = b.input("x", {2, 3});
-    const ValueId y =
-        mode == Mode::train ? in_scope(b, "noise", "aten::sin", {x}) : in_scope(b, "clean", "aten::cos", {x});
+    const ValueId y = sin_or_cos(b, mode, x);
     return std::vector{b.call("aten::add.Tensor", {x, y}), b.call("aten::mul.Tensor", {x, y})};
   });
   EXPECT_EQ(count_op(graph, "limbeck::by_mode"), 1U);
@@ -109,9 +113,7 @@ TEST(Merge, ChoosesByModeWhereModesDiffer) {
 /// A choice follows the mode of its user's scope, which may be frozen while another's is not.
 TEST(Merge, ChoosesOncePerScopeAndCall) {
   const graph::Graph graph = merged([](Builder& b, Mode mode) {
-    const ValueId x = b.input("x", {2, 3});
-    const ValueId y =
-        mode == Mode::train ? in_scope(b, "noise", "aten::sin", {x}) : in_scope(b, "clean", "aten::cos", {x});
+    const ValueId y = sin_or_cos(b, mode, b.input("x", {2, 3}));
     const ValueId first = in_scope(b, "stem", "aten::relu", {y}), twice = in_scope(b, "stem", "aten::exp", {y});
     const ValueId other = in_scope(b, "head", "aten::neg", {y});
     const auto second_call = b.enter("head", {}, 1);
