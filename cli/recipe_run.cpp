@@ -6,6 +6,7 @@
 #include "cli/console.h"
 #include "limbeck/core/format.h"
 #include "limbeck/recipe/run.h"
+#include "limbeck/recipe/workspace.h"
 
 namespace limbeck::cli {
 
@@ -46,9 +47,10 @@ std::string stage_text(const JsonView& stage) {
 
 /// Where the report and every trained model lie.
 std::string results_text(const recipe::Recipe& recipe) {
+  const recipe::Workspace workspace(recipe.output, recipe::WorkspaceUse::read);
   std::string text = fmt::format("Results: {}\n", recipe.output);
   for (const recipe::Stage& stage : recipe.stages) {
-    const std::filesystem::path file = std::filesystem::path(recipe.output) / recipe::stage_name(stage) / "model.lmb";
+    const std::filesystem::path file = workspace.model_file(recipe::stage_name(stage));
     if (std::filesystem::exists(file)) text += fmt::format("  {}\n", file.string());
   }
   return text;

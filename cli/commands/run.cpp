@@ -11,7 +11,9 @@ namespace limbeck::cli {
 int run_command(const RunArguments& arguments) {
   recipe::Recipe recipe;
   try {
-    recipe = recipe::read_recipe(arguments.recipe, arguments.settings);
+    recipe::Overrides overrides;
+    for (const auto& [path, value] : arguments.settings) overrides.push_back({path, value});
+    recipe = recipe::read_recipe(arguments.recipe, overrides);
   } catch (const InvalidArgument& error) {
     fmt::print(stderr, "limbeck: {}\n", error.what());
     return kWrongUsage;

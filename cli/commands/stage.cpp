@@ -66,14 +66,16 @@ std::string feature_text(const std::string& term) {
 
 recipe::Overrides overrides(const StageArguments& arguments) {
   recipe::Overrides result;
-  for (const auto& [path, value] : arguments.settings)
-    result.emplace_back("stages.0." + arguments.kind + "." + path, value);
-  for (const auto& [path, value] : arguments.data_settings) result.emplace_back("data." + path, value);
-  for (const auto& [path, value] : arguments.recipe_settings) result.emplace_back(path, value);
+  const auto add = [&](const std::string& prefix, const Settings& settings, const std::string& flag_prefix) {
+    for (const auto& [path, value] : settings) result.push_back({prefix + path, value, flag_prefix + path});
+  };
+  add("stages.0." + arguments.kind + ".", arguments.settings, "--");
+  add("data.", arguments.data_settings, "--data.");
+  add("", arguments.recipe_settings, "--");
   if (arguments.features.empty()) return result;
   std::string features;
   for (const std::string& term : arguments.features) features += (features.empty() ? "" : ", ") + feature_text(term);
-  result.emplace_back("stages.0.distill.features", "[" + features + "]");
+  result.push_back({"stages.0.distill.features", "[" + features + "]", "--feature"});
   return result;
 }
 
@@ -91,8 +93,8 @@ int run_command(const StageArguments& arguments) {
   const std::string folder = temporary ? temporary->path().string() : arguments.folder;
   recipe::Recipe recipe;
   try {
-    recipe =
-        recipe::parse_recipe(recipe_text(arguments, model_names(arguments), folder), "flags", overrides(arguments));
+    recipe = recipe::parse_recipe(recipe_text(arguments, model_names(arguments), folder), /*source=*/"",
+                                  overrides(arguments));
   } catch (const InvalidArgument& error) {
     fmt::print(stderr, "limbeck: {}\n", error.what());
     return kWrongUsage;

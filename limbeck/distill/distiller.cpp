@@ -1,8 +1,11 @@
 #include "limbeck/distill/distiller.h"
 
+#include <ATen/TensorOperators.h>
 #include <ATen/core/grad_mode.h>
 #include <fmt/format.h>
 #include <fmt/ranges.h>
+
+#include <cmath>
 
 #include "limbeck/core/error.h"
 
@@ -16,7 +19,7 @@ struct Probe {
 };
 
 /// Shapes of a model's logits and taps on a small batch; neither its state nor its mode changes.
-Probe probe(const Model& model, const at::Tensor& samples, const std::vector<std::string>& taps) {
+Probe probe_model(const Model& model, const at::Tensor& samples, const std::vector<std::string>& taps) {
   const at::NoGradGuard no_grad;
   const Outputs outputs =
       model.with_own_modes().forward(samples, {.taps = taps, .state_updates = StateUpdates::discard});
@@ -27,6 +30,15 @@ Probe probe(const Model& model, const at::Tensor& samples, const std::vector<std
     result.features.emplace_back(tap.tensor.sizes().begin() + 1, tap.tensor.sizes().end());
   }
   return result;
+}
+
+/// As probe_model; what is wrong says of which of the two models.
+Probe probe(const char* role, const Model& model, const at::Tensor& samples, const std::vector<std::string>& taps) {
+  try {
+    return probe_model(model, samples, taps);
+  } catch (const InvalidArgument& error) {
+    fail<InvalidArgument>("[distill] {}: {}", role, error.what());
+  }
 }
 
 AdapterPlan plan_term(const FeatureTerm& term, const FeatureShape& student, const FeatureShape& teacher) {
@@ -44,16 +56,24 @@ at::Tensor feature_loss(BoundTerm& term, const at::Tensor& student, const at::Te
 
 }  // namespace
 
+void DistillOptions::validate() const {
+  kd.validate();
+  for (const FeatureTerm& term : features) {
+    LIMBECK_CHECK(std::isfinite(term.weight) && term.weight >= 0,
+                  "[distill] the weight of feature '{}' must be at least 0, got {}", term.student_tap, term.weight);
+  }
+}
+
 std::vector<BoundTerm> bind_terms(const Model& student, const Model& teacher, const at::Tensor& two_samples,
                                   const DistillOptions& options) {
-  options.kd.validate();
+  options.validate();
   std::vector<std::string> student_taps, teacher_taps;
   for (const FeatureTerm& term : options.features) {
     student_taps.push_back(term.student_tap);
     teacher_taps.push_back(term.teacher_tap);
   }
-  const Probe of_student = probe(student, two_samples, student_taps),
-              of_teacher = probe(teacher, two_samples, teacher_taps);
+  const Probe of_student = probe("student", student, two_samples, student_taps),
+              of_teacher = probe("teacher", teacher, two_samples, teacher_taps);
   LIMBECK_CHECK(
       of_student.logits.sizes() == of_teacher.logits.sizes(),
       "[distill] the student's logits are {} and the teacher's {}: both must have the same classes. Use replace_head.",

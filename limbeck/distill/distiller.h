@@ -30,6 +30,9 @@ struct DistillOptions {
   KdOptions kd{};
   std::vector<FeatureTerm> features{};
   uint64_t seed = 0;  // of the adapters' initial weights
+
+  /// Throws InvalidArgument if a field is out of range.
+  void validate() const;
 };
 
 /// A feature term with what brings its two taps to one shape.

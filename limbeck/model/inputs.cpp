@@ -30,9 +30,8 @@ std::size_t find_by_name(const graph::Graph& graph, const std::string& name) {
   for (std::size_t index = 0; index < graph.inputs.size(); ++index) {
     if (graph.inputs[index].name == name && graph.inputs[index].type.tensor() != nullptr) return index;
   }
-  const std::string nearest = nearest_names(name, tensor_input_names(graph));
-  fail<InvalidArgument>("[model] no input '{}': {}.{}{}", name, signature(graph),
-                        nearest.empty() ? "" : " Nearest: ", nearest);
+  fail<InvalidArgument>("[model] no input '{}': {}.{}", name, signature(graph),
+                        nearest_hint(name, tensor_input_names(graph)));
 }
 
 /// The next input from `start` on that is a tensor.
@@ -78,6 +77,22 @@ std::vector<at::Tensor> arrange_inputs(const graph::Graph& graph, const Inputs& 
     check_tensor(input, arranged[index]);
   }
   return arranged;
+}
+
+std::optional<std::vector<int64_t>> sample_sizes(const graph::Graph& graph) {
+  for (const InputSpec& input : graph.inputs) {
+    const graph::TensorType* type = input.type.tensor();
+    if (type == nullptr) continue;
+    if (!type->sizes || type->sizes->empty()) return std::nullopt;
+    std::vector<int64_t> sizes;
+    for (std::size_t axis = 1; axis < type->sizes->size(); ++axis) {
+      const std::optional<int64_t> size = (*type->sizes)[axis].constant();
+      if (!size) return std::nullopt;
+      sizes.push_back(*size);
+    }
+    return sizes;
+  }
+  return std::nullopt;
 }
 
 }  // namespace limbeck

@@ -29,8 +29,15 @@ data::Normalize resolve_normalization(const DataOptions& options, const data::Da
 
 DataSource::DataSource(DataOptions options, uint64_t seed) : options_(std::move(options)), seed_(seed) {
   train_ = open(options_, data::Split::train, options_.train_limit);
+  if (options_.val_size > 0) val_ = open(options_, data::Split::val, 0);
   test_ = open(options_, data::Split::test, options_.test_limit);
   const data::Normalize normalize = resolve_normalization(options_, *train_);
+  const data::ImageShape shape = train_->shape();
+  LIMBECK_CHECK(
+      options_.crop_padding < std::min(shape.height, shape.width),
+      "[data] with a crop_padding of {} some crops of {} would hold nothing of the image: pad by less than its "
+      "sides",
+      options_.crop_padding, data::to_string(shape));
   if (options_.crop_padding > 0) train_transforms_.emplace_back(data::RandomCrop{.padding = options_.crop_padding});
   if (options_.flip_probability > 0) {
     train_transforms_.emplace_back(data::HorizontalFlip{.probability = options_.flip_probability});
@@ -51,17 +58,29 @@ data::Loader DataSource::train_loader(MemoryLayout layout) const {
            .transforms = train_transforms_}};
 }
 
-data::Loader DataSource::test_loader(int64_t batch_size, MemoryLayout layout,
-                                     const std::optional<data::Normalize>& normalize) const {
-  return {test_,
-          {.batch_size = std::min(batch_size, test_->size()),
+data::Loader DataSource::loader_in_order(std::shared_ptr<const data::Dataset> dataset, int64_t batch_size,
+                                         MemoryLayout layout, std::vector<data::Transform> transforms) const {
+  const int64_t samples = dataset->size();
+  return {std::move(dataset),
+          {.batch_size = std::min(batch_size, samples),
            .shuffle = false,
            .drop_last = false,
            .channels_last = layout == MemoryLayout::channels_last,
            .num_workers = static_cast<int>(options_.workers),
            .prefetch = 0,
            .seed = seed_,
-           .transforms = normalize ? std::vector<data::Transform>{*normalize} : test_transforms_}};
+           .transforms = std::move(transforms)}};
+}
+
+data::Loader DataSource::test_loader(int64_t batch_size, MemoryLayout layout,
+                                     const std::optional<data::Normalize>& normalize) const {
+  return loader_in_order(test_, batch_size, layout,
+                         normalize ? std::vector<data::Transform>{*normalize} : test_transforms_);
+}
+
+std::optional<data::Loader> DataSource::val_loader(MemoryLayout layout) const {
+  if (val_ == nullptr) return std::nullopt;
+  return loader_in_order(val_, options_.batch_size, layout, test_transforms_);
 }
 
 at::Tensor DataSource::test_images(int64_t count, MemoryLayout layout) const {

@@ -13,7 +13,8 @@ namespace limbeck::recipe {
 
 class DataSource {
  public:
-  /// Opens the training and test sets; measures mean and standard deviation where the options leave them out.
+  /// Opens the training, validation and test sets; measures mean and standard deviation where the options leave them
+  /// out.
   explicit DataSource(DataOptions options, uint64_t seed);
 
   const std::shared_ptr<const data::Dataset>& train_set() const { return train_; }
@@ -28,6 +29,8 @@ class DataSource {
   /// In order, without augmentation; normalized as the options say, or as given here.
   data::Loader test_loader(int64_t batch_size, MemoryLayout layout,
                            const std::optional<data::Normalize>& normalize = std::nullopt) const;
+  /// The samples that training gave up, in order, normalized as the options say; nothing where val_size is 0.
+  std::optional<data::Loader> val_loader(MemoryLayout layout) const;
   /// The first `count` test images as the model sees them: [count, C, H, W].
   at::Tensor test_images(int64_t count, MemoryLayout layout) const;
 
@@ -42,8 +45,11 @@ class DataSource {
  private:
   DataOptions options_;
   uint64_t seed_;
-  std::shared_ptr<const data::Dataset> train_, test_;
+  std::shared_ptr<const data::Dataset> train_, test_, val_;  // val_: null where nothing is held out
   std::vector<data::Transform> train_transforms_, test_transforms_;
+
+  data::Loader loader_in_order(std::shared_ptr<const data::Dataset> dataset, int64_t batch_size, MemoryLayout layout,
+                               std::vector<data::Transform> transforms) const;
 };
 
 }  // namespace limbeck::recipe

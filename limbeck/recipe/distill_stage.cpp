@@ -1,5 +1,6 @@
 #include <ATen/core/grad_mode.h>
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include "limbeck/core/error.h"
 #include "limbeck/core/format.h"
@@ -55,9 +56,21 @@ TeacherChoice choose_teacher(const DistillStage& stage, const StageContext& cont
                          stage.train.epochs);
 }
 
+/// Both models get the same batches.
+void tell_normalization(const Model& teacher, const std::string& name, const StageContext& context) {
+  const std::optional<data::Normalize> own = other_normalization(teacher, context);
+  if (!own) return;
+  const data::Normalize& given = context.data().normalization();
+  context.note(
+      fmt::format("{} was trained with mean {} and stddev {}, here both models get images with {} and {}: give "
+                  "the data the teacher's to change it",
+                  name, own->mean, own->stddev, given.mean, given.stddev));
+}
+
 Setup set_up(const DistillStage& stage, const StageContext& context, Model student, Model teacher) {
-  fit_to_data(student, context, stage.memory_format);
-  fit_to_data(teacher, context, stage.memory_format);
+  tell_normalization(teacher, stage.teacher, context);
+  fit_to_data(student, stage.student, context, stage.memory_format);
+  fit_to_data(teacher, stage.teacher, context, stage.memory_format);
   const at::Tensor samples = context.data().test_images(2, stage.memory_format);
   std::vector<distill::BoundTerm> terms = distill::bind_terms(student, teacher, samples, stage.distill);
   TeacherChoice choice = choose_teacher(stage, context, teacher, terms);
@@ -130,7 +143,7 @@ std::optional<Json> run_stage(const DistillStage& stage, StageContext& context, 
   const train::TrainSummary summary =
       train::train(setup.student, distill::adapters_of(setup.terms),
                    distill::distillation_objective(setup.student, teacher, setup.terms, kd), loader, stage.train,
-                   training_control(context, name, key));
+                   training_control(context, name, key, setup.student, stage.memory_format));
   LIMBECK_ASSERT(tensors_hash(setup.teacher) == teacher_hash,
                  "[distill] the teacher changed while the student was trained");
   if (!summary.completed) return std::nullopt;

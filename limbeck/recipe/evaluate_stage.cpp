@@ -34,18 +34,15 @@ std::optional<measure::AccuracyResult> accuracy_of(const Model& model, const std
   return measure::evaluate(model, loader, options);
 }
 
-/// What the model was trained with, where that is something else than the data's; the recipe's mean and stddev win.
+/// What the model is tested with instead of the data's: its own mean and stddev, unless the recipe gives some.
 std::optional<data::Normalize> own_normalization(const Model& model, const std::string& name,
                                                  const StageContext& context) {
-  const auto found = model.graph().metadata.find(data::kPreprocessingKey);
-  if (found == model.graph().metadata.end()) return std::nullopt;
-  const data::Normalize own = data::parse_preprocessing(found->second).normalize;
-  const data::Normalize& given = context.data().normalization();
-  if (own.mean == given.mean && own.stddev == given.stddev) return std::nullopt;
+  const std::optional<data::Normalize> own = other_normalization(model, context);
+  if (!own) return std::nullopt;
   const bool is_given = !context.data().options().mean.empty();
-  context.note(fmt::format("{} was trained with mean {} and stddev {}: {}", name, own.mean, own.stddev,
+  context.note(fmt::format("{} was trained with mean {} and stddev {}: {}", name, own->mean, own->stddev,
                            is_given ? "it is tested with those of the recipe" : "it is tested with them"));
-  return is_given ? std::nullopt : std::optional(own);
+  return is_given ? std::nullopt : own;
 }
 
 /// Bytes that the model takes as a file: of its .lmb where it has one, else of one written to measure it.
@@ -94,7 +91,7 @@ std::optional<Json> run_stage(const EvaluateStage& stage, StageContext& context,
   for (const std::string& name : compared_models(stage, context)) {
     Model model = context.load(name);
     const std::optional<data::Normalize> normalize = own_normalization(model, name, context);
-    fit_to_data(model, context, stage.memory_format);
+    fit_to_data(model, name, context, stage.memory_format);
     model.eval();
     const std::optional<measure::AccuracyResult> accuracy = accuracy_of(model, name, stage, context, normalize);
     if (!accuracy) return std::nullopt;

@@ -84,7 +84,6 @@ struct Recipe {
   DataOptions data{};
   std::vector<std::pair<std::string, ModelOptions>> models;
   std::vector<Stage> stages;
-  std::string source;  // the file, for messages
 
   /// Of the recipe's own fields. Throws InvalidArgument if one is out of range.
   void validate() const;

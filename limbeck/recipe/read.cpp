@@ -17,12 +17,6 @@ namespace limbeck::recipe {
 
 namespace {
 
-/// " Nearest: a, b." or nothing.
-std::string nearest_hint(std::string_view name, const std::vector<std::string>& candidates) {
-  const std::string nearest = nearest_names(name, candidates);
-  return nearest.empty() ? std::string() : " Nearest: " + nearest + ".";
-}
-
 class Reader {
  public:
   Reader(const YamlDocument& document, const YamlNode& node, std::string key)
@@ -259,7 +253,7 @@ void validate_stage(const YamlDocument& document, const YamlNode& place, Stage& 
     } else if (auto* distill = std::get_if<DistillStage>(&stage)) {
       distill->train.seed = distill->distill.seed = seed;
       distill->train.validate();
-      distill->distill.kd.validate();
+      distill->distill.validate();
     } else {
       std::get<EvaluateStage>(stage).validate();
     }
@@ -285,7 +279,6 @@ void read_stages(const YamlDocument& document, const YamlNode& node, Recipe& rec
 Recipe read_document(const YamlDocument& document) {
   check_mapping(document, document.root, "a recipe");
   Recipe recipe;
-  recipe.source = document.source;
   MappingReader reader(document, document.root);
   describe(reader, recipe);
   for (const char* key : {"models", "stages"}) {
@@ -315,7 +308,7 @@ void read_fields(const YamlDocument& document, const YamlNode& mapping, const Fi
 
 Recipe parse_recipe(std::string_view text, const std::string& source, const Overrides& overrides) {
   YamlDocument document = parse_yaml(text, source);
-  for (const auto& [path, value] : overrides) set_yaml(document, path, value);
+  for (const auto& [path, value, origin] : overrides) set_yaml(document, path, value, origin);
   return read_document(document);
 }
 

@@ -12,12 +12,16 @@
 
 namespace limbeck::recipe {
 
-/// --set overrides as (path, YAML value).
-using Overrides = std::vector<std::pair<std::string, std::string>>;
+/// A value put into a recipe from outside its text, such as by --set; see set_yaml.
+struct Override {
+  std::string path, value;
+  std::string origin = "--set " + path;  // what messages call its place
+};
+using Overrides = std::vector<Override>;
 
 /// Reads and checks a recipe. Throws IoError when the file cannot be read, InvalidArgument for everything else.
 Recipe read_recipe(const std::filesystem::path& path, const Overrides& overrides = {});
-/// As read_recipe, from text; `source` names it in messages.
+/// As read_recipe, from text; `source` names it in messages, empty: text that a program made.
 Recipe parse_recipe(std::string_view text, const std::string& source, const Overrides& overrides = {});
 
 /// Fills options from a mapping by their description. Throws InvalidArgument with the place for unknown keys (naming

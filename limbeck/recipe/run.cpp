@@ -1,6 +1,7 @@
 #include "limbeck/recipe/run.h"
 
 #include <ATen/Parallel.h>
+#include <fmt/format.h>
 
 #include <chrono>
 #include <filesystem>
@@ -9,6 +10,7 @@
 #include "limbeck/core/machine.h"
 #include "limbeck/recipe/read.h"
 #include "limbeck/recipe/stage.h"
+#include "limbeck/report/training.h"
 
 namespace limbeck::recipe {
 
@@ -74,7 +76,14 @@ std::optional<Json> obtain(const Stage& stage, StageContext& context, const std:
 void write_reports(const Workspace& workspace, const Recipe& recipe, const RunResult& result) {
   core::write_file(workspace.root() / "report.json", result.report.dump(2) + "\n");
   std::string markdown = "# " + recipe.name + "\n\n";
-  if (result.comparison) markdown += report::to_markdown(*result.comparison);
+  if (result.comparison) markdown += report::to_markdown(*result.comparison) + "\n";
+  const core::JsonView stages = core::JsonView(result.report, "report")["stages"];
+  for (const Stage& stage : recipe.stages) {
+    const auto epochs = stages[stage_name(stage)].get("epochs");
+    if (!epochs) continue;
+    markdown +=
+        fmt::format("## {} ({})\n\n{}\n", stage_name(stage), stage_kind(stage), report::training_to_markdown(*epochs));
+  }
   core::write_file(workspace.root() / "report.md", markdown);
 }
 

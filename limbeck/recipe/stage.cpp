@@ -11,7 +11,9 @@
 #include "limbeck/data/fingerprint.h"
 #include "limbeck/data/preprocessing.h"
 #include "limbeck/load/load.h"
+#include "limbeck/measure/evaluate.h"
 #include "limbeck/measure/profile.h"
+#include "limbeck/model/inputs.h"
 #include "limbeck/recipe/read.h"
 #include "limbeck/zoo/zoo.h"
 
@@ -49,17 +51,49 @@ std::vector<std::string> models_of(const Stage& stage, const StageContext& conte
   return compared_models(std::get<EvaluateStage>(stage), context);
 }
 
-/// Throws InvalidArgument unless the model takes the data's images and gives one logit a class.
-void check_fits_data(const Model& model, const StageContext& context, MemoryLayout layout) {
+/// The logits for one image of the data.
+at::Tensor try_out(const Model& model, const std::string& name, const StageContext& context, MemoryLayout layout) {
   const at::NoGradGuard no_grad;
-  const at::Tensor images = context.data().test_images(1, layout);
-  const at::Tensor logits = model.with_own_modes().forward(images, {.state_updates = StateUpdates::discard}).logits();
+  const data::Dataset& dataset = *context.data().test_set();
+  const data::ImageShape shape = dataset.shape();
+  const std::optional<std::vector<int64_t>> taken = sample_sizes(model.graph());
+  LIMBECK_CHECK(
+      !taken || *taken == std::vector({shape.channels, shape.height, shape.width}),
+      "[{}] model '{}' takes images [{}] and {} has {}. Build it with in_channels={} and image_size={}, export "
+      "it with such images, or name another dataset.",
+      context.title.kind, name, fmt::join(*taken, ", "), dataset.name(), data::to_string(shape), shape.channels,
+      shape.height);
+  try {
+    const at::Tensor images = context.data().test_images(1, layout);
+    return model.with_own_modes().forward(images, {.state_updates = StateUpdates::discard}).logits();
+  } catch (const InvalidArgument& error) {
+    fail<InvalidArgument>("[{}] model '{}' does not run on an image {} of {}: {}", context.title.kind, name,
+                          data::to_string(shape), dataset.name(), error.what());
+  }
+}
+
+void check_fits_data(const Model& model, const std::string& name, const StageContext& context, MemoryLayout layout) {
+  const at::Tensor logits = try_out(model, name, context, layout);
   const data::Dataset& dataset = *context.data().test_set();
   LIMBECK_CHECK(logits.dim() == 2 && logits.size(1) == dataset.num_classes(),
-                "[{}] the model gives [{}] for one image and {} has {} classes. Build it with classes={}, replace its "
+                "[{}] model '{}' gives [{}] for one image and {} has {} classes. Build it with classes={}, replace its "
                 "head, or name another dataset.",
-                context.title.kind, fmt::join(logits.sizes(), ", "), dataset.name(), dataset.num_classes(),
+                context.title.kind, name, fmt::join(logits.sizes(), ", "), dataset.name(), dataset.num_classes(),
                 dataset.num_classes());
+}
+
+/// Accuracy on the held-out samples, as the trainer asks for it.
+std::function<std::optional<double>()> validation_of(const Model& model, const StageContext& context,
+                                                     MemoryLayout layout) {
+  std::optional<data::Loader> loader = context.data().val_loader(layout);
+  if (!loader) return {};
+  return [model, loader = std::make_shared<data::Loader>(std::move(*loader)),
+          stop = context.control().stop]() -> std::optional<double> {
+    Model evaluated = model.with_own_modes();
+    evaluated.eval();
+    const auto result = measure::evaluate(evaluated, *loader, {.stop = stop});
+    return result ? std::optional(result->top1) : std::nullopt;
+  };
 }
 
 }  // namespace
@@ -134,13 +168,19 @@ Model make_model(const ModelOptions& options, uint64_t seed) {
   return model;
 }
 
-train::RunControl training_control(const StageContext& context, const std::string& stage, const std::string& key) {
+train::RunControl training_control(const StageContext& context, const std::string& stage, const std::string& key,
+                                   const Model& model, MemoryLayout layout) {
   const RunControl& control = context.control();
   train::RunControl training{.checkpoint_directory = context.workspace().checkpoint_folder(stage),
                              .checkpoint_seconds = control.checkpoint_seconds,
                              .checkpoint_steps = control.checkpoint_steps,
                              .run_hash = key,
-                             .stop = control.stop};
+                             .stop = control.stop,
+                             .validate = validation_of(model, context, layout)};
+  training.on_resume = [&context](const train::Progress& progress) {
+    context.note(
+        fmt::format("goes on from its checkpoint: epoch {}, step {}", progress.next.epoch + 1, progress.next.step));
+  };
   if (control.events.on_training) {
     training.on_progress = [&context](const train::ProgressEvent& event) {
       context.control().events.on_training(context.title, event);
@@ -163,21 +203,32 @@ Json describe_model(const Model& model, const StageContext& context) {
 Json to_json(const train::TrainSummary& summary) {
   Json::Array epochs;
   for (const train::EpochSummary& epoch : summary.progress.epochs) {
-    epochs.push_back(Json::object({{"epoch", epoch.epoch + 1},
-                                   {"loss", epoch.loss},
-                                   {"train_accuracy", epoch.train_accuracy},
-                                   {"seconds", epoch.seconds}}));
+    Json json = Json::object({{"epoch", epoch.epoch + 1},
+                              {"loss", epoch.loss},
+                              {"train_accuracy", epoch.train_accuracy},
+                              {"seconds", epoch.seconds}});
+    if (epoch.val_accuracy) json["val_accuracy"] = *epoch.val_accuracy;
+    epochs.push_back(std::move(json));
   }
   return Json::object({{"steps", summary.progress.step}, {"epochs", std::move(epochs)}});
 }
 
-void fit_to_data(Model& model, const StageContext& context, MemoryLayout layout) {
+std::optional<data::Normalize> other_normalization(const Model& model, const StageContext& context) {
+  const auto found = model.graph().metadata.find(data::kPreprocessingKey);
+  if (found == model.graph().metadata.end()) return std::nullopt;
+  data::Normalize own = data::parse_preprocessing(found->second).normalize;
+  const data::Normalize& given = context.data().normalization();
+  if (own.mean == given.mean && own.stddev == given.stddev) return std::nullopt;
+  return own;
+}
+
+void fit_to_data(Model& model, const std::string& name, const StageContext& context, MemoryLayout layout) {
   model.to(layout == MemoryLayout::channels_last ? at::MemoryFormat::ChannelsLast : at::MemoryFormat::Contiguous);
   graph::Graph graph = model.graph();
   graph.metadata[data::kPreprocessingKey] = context.data().preprocessing_json();
-  graph.metadata[data::kLabelsKey] = context.data().labels_json();
+  graph.metadata[graph::kLabelsKey] = context.data().labels_json();
   model.set_graph(std::move(graph));
-  check_fits_data(model, context, layout);
+  check_fits_data(model, name, context, layout);
 }
 
 }  // namespace limbeck::recipe

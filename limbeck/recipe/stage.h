@@ -83,13 +83,19 @@ core::Json plan_stage(const EvaluateStage& stage, const StageContext& context);
 /// Parameters, multiply-adds, and shapes of input and logits of a model on the recipe's data.
 core::Json describe_model(const Model& model, const StageContext& context);
 
-/// Control of one training run: checkpoints in the stage's folder, progress to the run's events.
-train::RunControl training_control(const StageContext& context, const std::string& stage, const std::string& key);
+/// Control of one training run of `model`: checkpoints in the stage's folder, progress to the run's events, accuracy on
+/// the held-out samples after each epoch where the data has some.
+train::RunControl training_control(const StageContext& context, const std::string& stage, const std::string& key,
+                                   const Model& model, MemoryLayout layout);
+
+/// The mean and stddev that the model was trained with, where they are others than the data's.
+std::optional<data::Normalize> other_normalization(const Model& model, const StageContext& context);
 
 /// Epochs and time of a training run as JSON.
 core::Json to_json(const train::TrainSummary& summary);
 
 /// Puts weights of convolutions into the layout and the data's preprocessing and labels into the model's metadata.
-void fit_to_data(Model& model, const StageContext& context, MemoryLayout layout);
+/// Throws InvalidArgument, naming the model, unless it takes the data's images and gives one logit a class.
+void fit_to_data(Model& model, const std::string& name, const StageContext& context, MemoryLayout layout);
 
 }  // namespace limbeck::recipe

@@ -20,11 +20,10 @@ namespace {
 
 constexpr const char* kResultFile = "result.json";
 constexpr const char* kKeyFile = "key";
-constexpr const char* kModelFile = "model.lmb";
 
 /// Out of the way with what other settings made; a finished model is not lost.
-void set_aside(const fs::path& folder) {
-  if (fs::exists(folder / kResultFile) && fs::exists(folder / kModelFile)) {
+void set_aside(const fs::path& folder, const fs::path& model_file) {
+  if (fs::exists(folder / kResultFile) && fs::exists(model_file)) {
     const fs::path previous = folder.string() + ".previous";
     fs::remove_all(previous);
     fs::rename(folder, previous);
@@ -69,13 +68,12 @@ void Workspace::put_result(const std::string& stage, const std::string& key, cor
   core::write_file(stage_folder(stage) / kResultFile, result.dump(2) + "\n");
 }
 
-fs::path Workspace::begin_stage(const std::string& stage, const std::string& key) const {
+void Workspace::begin_stage(const std::string& stage, const std::string& key) const {
   const fs::path folder = stage_folder(stage), key_file = folder / kKeyFile;
   const bool continues = fs::exists(key_file) && core::read_file(key_file, 4096) == key;
-  if (!continues) set_aside(folder);
+  if (!continues) set_aside(folder, model_file(stage));
   core::create_directories(folder);
   if (!continues) core::write_file(key_file, key);
-  return folder;
 }
 
 void Workspace::end_stage(const std::string& stage) const {

@@ -45,7 +45,7 @@ class Workspace {
   void put_result(const std::string& stage, const std::string& key, core::Json result) const;
   /// Prepares the folder for a stage under `key`: what belongs to another key goes, but a finished model, whose folder
   /// becomes STAGE.previous.
-  std::filesystem::path begin_stage(const std::string& stage, const std::string& key) const;
+  void begin_stage(const std::string& stage, const std::string& key) const;
   /// Removes what only an unfinished stage needs: its checkpoints and computed teacher outputs.
   void end_stage(const std::string& stage) const;
 

@@ -175,7 +175,7 @@ std::string result_name(const YamlNode& stage) {
 }
 
 /// The element of a sequence that a step of a path names: by index, else by a stage's result name.
-YamlNode& element_at(YamlNode& sequence, const std::string& step, std::string_view path) {
+YamlNode& element_at(YamlNode& sequence, const std::string& step, const std::string& origin) {
   const std::optional<std::size_t> index = parse_index(step);
   if (index && *index < sequence.elements.size()) return sequence.elements[*index];
   std::vector<std::string> names;
@@ -183,30 +183,31 @@ YamlNode& element_at(YamlNode& sequence, const std::string& step, std::string_vi
     names.push_back(result_name(element));
     if (!index && names.back() == step) return element;
   }
-  const std::string nearest = nearest_names(step, names);
-  fail<InvalidArgument>("[--set] '{}': there is no element '{}' among {}.{}{}", path, step, names.size(),
-                        nearest.empty() ? "" : " Nearest: ", nearest);
+  fail<InvalidArgument>("{}: there is no element '{}' among {}.{}", origin, step, names.size(),
+                        nearest_hint(step, names));
 }
 
-YamlNode& member_at(YamlNode& mapping, const std::string& step, std::string_view path) {
+YamlNode& member_at(YamlNode& mapping, const std::string& step, const std::string& origin) {
   if (mapping.kind == YamlNode::Kind::null) mapping.kind = YamlNode::Kind::mapping;
-  LIMBECK_CHECK(mapping.kind == YamlNode::Kind::mapping, "[--set] '{}': '{}' stands below a plain value", path, step);
+  LIMBECK_CHECK(mapping.kind == YamlNode::Kind::mapping, "{}: '{}' stands below a plain value", origin, step);
   for (auto& [key, value] : mapping.members) {
     if (key == step) return value;
   }
-  return mapping.members.emplace_back(step, YamlNode{}).second;
+  YamlNode& added = mapping.members.emplace_back(step, YamlNode{}).second;
+  added.origin = origin;
+  return added;
 }
 
 /// The value at `path`, made where it is missing. A stage is `{train: {...}}`, whose key may be left out of the path.
-YamlNode& value_at(YamlNode& root, const std::vector<std::string>& steps, std::string_view path) {
+YamlNode& value_at(YamlNode& root, const std::vector<std::string>& steps, const std::string& origin) {
   YamlNode* node = &root;
   for (std::size_t i = 0; i < steps.size(); ++i) {
-    LIMBECK_CHECK(!steps[i].empty(), "[--set] '{}' is not a path of keys joined by dots", path);
+    LIMBECK_CHECK(!steps[i].empty(), "{}: a path is made of keys joined by dots", origin);
     if (node->kind != YamlNode::Kind::sequence) {
-      node = &member_at(*node, steps[i], path);
+      node = &member_at(*node, steps[i], origin);
       continue;
     }
-    node = &element_at(*node, steps[i], path);
+    node = &element_at(*node, steps[i], origin);
     const bool is_stage = i == 1 && steps[0] == "stages" && node->members.size() == 1;
     if (is_stage && i + 1 < steps.size() && node->find(steps[i + 1]) == nullptr) node = &node->members.front().second;
   }
@@ -222,11 +223,13 @@ const YamlNode* YamlNode::find(std::string_view key) const {
 }
 
 std::string YamlDocument::place(const YamlNode& node) const {
-  return node.line == 0 ? "--set" : fmt::format("{}:{}:{}", source, node.line, node.column);
+  if (!node.origin.empty()) return node.origin;
+  return source.empty() ? "command line" : fmt::format("{}:{}:{}", source, node.line, node.column);
 }
 
 std::string YamlDocument::key_place(const YamlNode& value) const {
-  return value.key_line == 0 ? place(value) : fmt::format("{}:{}:{}", source, value.key_line, value.key_column);
+  const bool has_key = value.origin.empty() && value.key_line > 0 && !source.empty();
+  return has_key ? fmt::format("{}:{}:{}", source, value.key_line, value.key_column) : place(value);
 }
 
 YamlDocument parse_yaml(std::string_view text, std::string source) {
@@ -246,15 +249,15 @@ YamlDocument parse_yaml(std::string_view text, std::string source) {
   return document;
 }
 
-void set_yaml(YamlDocument& document, std::string_view path, std::string_view value) {
-  YamlDocument parsed = parse_yaml(value, "--set " + std::string(path));
-  const auto forget_places = [](auto&& self, YamlNode& target) -> void {
-    target.line = target.column = target.key_line = target.key_column = 0;
+void set_yaml(YamlDocument& document, std::string_view path, std::string_view value, const std::string& origin) {
+  YamlDocument parsed = parse_yaml(value, origin);
+  const auto set_origin = [&origin](auto&& self, YamlNode& target) -> void {
+    target.origin = origin;
     for (YamlNode& element : target.elements) self(self, element);
     for (auto& member : target.members) self(self, member.second);
   };
-  forget_places(forget_places, parsed.root);
-  value_at(document.root, split_path(path), path) = std::move(parsed.root);
+  set_origin(set_origin, parsed.root);
+  value_at(document.root, split_path(path), origin) = std::move(parsed.root);
 }
 
 }  // namespace limbeck::recipe

@@ -22,17 +22,18 @@ struct YamlNode {
   bool is_quoted = false;                                 // scalar: quoted text is never a number or a bool
   std::vector<YamlNode> elements;                         // sequence
   std::vector<std::pair<std::string, YamlNode>> members;  // mapping, in order
-  int line = 0, column = 0;                               // from 1; 0: from a --set override
+  int line = 0, column = 0;                               // from 1
   int key_line = 0, key_column = 0;                       // of the key that this is the value of
+  std::string origin;                                     // what put it here instead of the text: "--set seed"
 
   const YamlNode* find(std::string_view key) const;
 };
 
 struct YamlDocument {
-  std::string source;  // file name, for messages
+  std::string source;  // file name, for messages; empty: text that a program made
   YamlNode root;
 
-  /// "recipes/a.yaml:12:5" or "--set" for an override.
+  /// "recipes/a.yaml:12:5", an override's origin, or "command line" where there is no file.
   std::string place(const YamlNode& node) const;
   /// Place of the key that `value` stands under.
   std::string key_place(const YamlNode& value) const;
@@ -43,7 +44,8 @@ YamlDocument parse_yaml(std::string_view text, std::string source);
 
 /// Puts `value` (YAML text) at `path`: keys and indices joined by dots ("stages.0.train.epochs"); a stage is also found
 /// by its result's name, and its kind may be left out ("stages.teacher.epochs"). New keys may be added to mappings.
-/// Throws InvalidArgument when a step of the path does not exist, naming the nearest.
-void set_yaml(YamlDocument& document, std::string_view path, std::string_view value);
+/// `origin` is what messages call the value's place. Throws InvalidArgument when a step of the path does not exist,
+/// naming the nearest.
+void set_yaml(YamlDocument& document, std::string_view path, std::string_view value, const std::string& origin);
 
 }  // namespace limbeck::recipe

@@ -1,6 +1,7 @@
 #include "limbeck/report/comparison.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 
@@ -55,18 +56,6 @@ std::string footnote(const Comparison& comparison) {
   return text;
 }
 
-/// Lines of at most `width` columns, broken at spaces, each ended.
-std::string wrapped(std::string text, std::size_t width) {
-  std::size_t begin = 0;
-  while (text.size() - begin > width) {
-    const std::size_t space = text.rfind(' ', begin + width);
-    if (space == std::string::npos || space <= begin) break;
-    text[space] = '\n';
-    begin = space + 1;
-  }
-  return text + "\n";
-}
-
 measure::Interval interval_from(const JsonView& json) { return {json[0].as_double(), json[1].as_double()}; }
 
 Json interval_json(const measure::Interval& interval) { return Json(Json::Array{interval.low, interval.high}); }
@@ -108,7 +97,8 @@ measure::LatencyResult latency_from(const JsonView& json) {
 }  // namespace
 
 std::string to_text(const Comparison& comparison, std::size_t width) {
-  return make_table(comparison).text(width) + wrapped(footnote(comparison), width) + comparison.environment + "\n";
+  return fmt::format("{}{}\n{}\n", make_table(comparison).text(width),
+                     fmt::join(core::wrap(footnote(comparison), width), "\n"), comparison.environment);
 }
 
 std::string to_markdown(const Comparison& comparison) {

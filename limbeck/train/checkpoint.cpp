@@ -33,10 +33,12 @@ constexpr const char* kOptimizerPrefix = "optimizer/";
 constexpr const char* kCompanionPrefix = "companion/";
 
 Json to_json(const EpochSummary& epoch) {
-  return Json::object({{"epoch", epoch.epoch},
-                       {"loss", epoch.loss},
-                       {"train_accuracy", epoch.train_accuracy},
-                       {"seconds", epoch.seconds}});
+  Json json = Json::object({{"epoch", epoch.epoch},
+                            {"loss", epoch.loss},
+                            {"train_accuracy", epoch.train_accuracy},
+                            {"seconds", epoch.seconds}});
+  if (epoch.val_accuracy) json["val_accuracy"] = *epoch.val_accuracy;
+  return json;
 }
 
 Json to_json(const Progress& progress) {
@@ -59,10 +61,12 @@ Progress progress_from(const core::JsonView& json) {
                     .correct = json["correct"].as_int(),
                     .samples = json["samples"].as_int()};
   for (const core::JsonView& epoch : json["epochs"].elements()) {
+    const auto val_accuracy = epoch.get("val_accuracy");
     progress.epochs.push_back({.epoch = epoch["epoch"].as_int(),
                                .loss = epoch["loss"].as_double(),
                                .train_accuracy = epoch["train_accuracy"].as_double(),
-                               .seconds = epoch["seconds"].as_double()});
+                               .seconds = epoch["seconds"].as_double(),
+                               .val_accuracy = val_accuracy ? std::optional(val_accuracy->as_double()) : std::nullopt});
   }
   return progress;
 }

@@ -31,9 +31,10 @@ struct EpochMeter {
 /// Results of one finished epoch.
 struct EpochSummary {
   int64_t epoch = 0;
-  double loss = 0;            // mean over the samples
-  double train_accuracy = 0;  // top-1 on the batches as they were trained on
-  double seconds = 0;
+  double loss = 0;                                    // mean over the samples
+  double train_accuracy = 0;                          // top-1 on the batches as they were trained on
+  double seconds = 0;                                 // of training, without validation
+  std::optional<double> val_accuracy = std::nullopt;  // top-1 on the held-out samples, where there are some
 };
 
 struct Progress {

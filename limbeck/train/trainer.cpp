@@ -30,6 +30,7 @@ class Run {
   TrainSummary run() {
     const bool resumed = has_checkpoints() && load_checkpoint(control_.checkpoint_directory, state_, control_.run_hash);
     if (!resumed) seed_generator();
+    if (resumed && control_.on_resume) control_.on_resume(progress());
     const int64_t first_step = progress().step;
     set_training();
     loader_.seek(progress().next);
@@ -98,13 +99,24 @@ class Run {
     return objective_(batch, progress());
   }
 
+  /// When stopped during the validation, the epoch stays unfinished: its end is done again after resuming.
   void end_epoch() {
     const EpochMeter meter = progress().meter;
     const auto samples = static_cast<double>(std::max<int64_t>(meter.samples, 1));
-    progress().epochs.push_back({.epoch = progress().next.epoch,
-                                 .loss = meter.loss_sum / samples,
-                                 .train_accuracy = static_cast<double>(meter.correct) / samples,
-                                 .seconds = seconds_since(epoch_started_)});
+    EpochSummary summary{.epoch = progress().next.epoch,
+                         .loss = meter.loss_sum / samples,
+                         .train_accuracy = static_cast<double>(meter.correct) / samples,
+                         .seconds = seconds_since(epoch_started_)};
+    if (control_.validate) {
+      const Clock::time_point start = Clock::now();
+      summary.val_accuracy = control_.validate();
+      validation_seconds_ += seconds_since(start);
+      if (!summary.val_accuracy) {
+        LIMBECK_ASSERT(core::is_stop_requested(control_.stop), "[train] the validation gave nothing, without a stop");
+        return;
+      }
+    }
+    progress().epochs.push_back(summary);
     report(true);
     progress().meter = {};
     progress().next = {.epoch = progress().next.epoch + 1, .step = 0};
@@ -137,17 +149,19 @@ class Run {
     const EpochMeter& meter = progress().meter;
     const double elapsed = std::max(seconds_since(started_), 1e-9);
     const auto samples = static_cast<double>(std::max<int64_t>(meter.samples, 1));
-    control_.on_progress({.epoch = progress().next.epoch,
-                          .epochs = options_.epochs,
-                          .step = progress().next.step,
-                          .steps = loader_.batches_per_epoch(),
-                          .loss = meter.loss_sum / samples,
-                          .accuracy = static_cast<double>(meter.correct) / samples,
-                          .lr = options_.optimizer.lr * lr_factor(std::max<int64_t>(progress().step - 1, 0)),
-                          .images_per_second = static_cast<double>(images_here_) / elapsed,
-                          .seconds_left = elapsed / static_cast<double>(std::max<int64_t>(steps_here_, 1)) *
-                                          static_cast<double>(total_steps() - progress().step),
-                          .is_epoch_end = is_epoch_end});
+    control_.on_progress(
+        {.epoch = progress().next.epoch,
+         .epochs = options_.epochs,
+         .step = progress().next.step,
+         .steps = loader_.batches_per_epoch(),
+         .loss = meter.loss_sum / samples,
+         .accuracy = static_cast<double>(meter.correct) / samples,
+         .lr = options_.optimizer.lr * lr_factor(std::max<int64_t>(progress().step - 1, 0)),
+         .images_per_second = static_cast<double>(images_here_) / std::max(elapsed - validation_seconds_, 1e-9),
+         .seconds_left = elapsed / static_cast<double>(std::max<int64_t>(steps_here_, 1)) *
+                         static_cast<double>(total_steps() - progress().step),
+         .is_epoch_end = is_epoch_end,
+         .val_accuracy = is_epoch_end ? progress().epochs.back().val_accuracy : std::nullopt});
   }
 
   TrainingState state_;
@@ -157,6 +171,7 @@ class Run {
   const RunControl& control_;
   Clock::time_point started_, last_checkpoint_, epoch_started_;
   int64_t steps_here_ = 0, images_here_ = 0;
+  double validation_seconds_ = 0;
 };
 
 }  // namespace

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <functional>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -51,6 +52,7 @@ struct ProgressEvent {
   double images_per_second = 0;   // since this process went on with the run
   double seconds_left = 0;
   bool is_epoch_end = false;
+  std::optional<double> val_accuracy = std::nullopt;  // at an epoch's end, where there is a validation
 };
 
 struct RunControl {
@@ -59,6 +61,10 @@ struct RunControl {
   int64_t checkpoint_steps = 0;                  // and at least every so many steps; 0: by time alone
   std::string run_hash{};                        // checkpoints of another run are refused
   const core::StopFlag* stop = nullptr;          // raised: finish the step, save, return
+  /// Called after each epoch, models still in train mode: the top-1 on held-out samples, nothing only when stopped.
+  /// It must change neither models nor the random generator.
+  std::function<std::optional<double>()> validate{};
+  std::function<void(const Progress&)> on_resume{};  // before the first step, where a checkpoint was found
   std::function<void(const ProgressEvent&)> on_progress{};
 };
 

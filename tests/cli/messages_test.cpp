@@ -50,12 +50,12 @@ TEST_F(Messages, WrongClassCountNamesBothCounts) {
   EXPECT_SAYS(text, "classes=4");
 }
 
-TEST_F(Messages, WrongImageShapeNamesTheInput) {
+TEST_F(Messages, WrongImageShapeNamesTheModelAndBothShapes) {
   const std::string text =
       train_failure({}, "resnet_basic?widths=4,8&blocks=1,1&image_size=16&in_channels=1&classes=4");
-  EXPECT_SAYS(text, "'x'");
-  EXPECT_SAYS(text, "16");
-  EXPECT_SAYS(text, "8");
+  EXPECT_SAYS(text, "model 'model' takes images [1, 16, 16]");
+  EXPECT_SAYS(text, "has [1, 8, 8]");
+  EXPECT_SAYS(text, "image_size=8");
 }
 
 TEST_F(Messages, ShapeMismatchNamesTheParameter) {

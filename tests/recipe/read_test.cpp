@@ -44,9 +44,9 @@ stages:
 
 Recipe parse(const Overrides& overrides = {}) { return parse_recipe(kRecipe, "r.yaml", overrides); }
 
-std::string refusal(const std::string& text, const Overrides& overrides = {}) {
+std::string refusal(const std::string& text, const Overrides& overrides = {}, const std::string& source = "r.yaml") {
   try {
-    parse_recipe(text, "r.yaml", overrides);
+    parse_recipe(text, source, overrides);
   } catch (const InvalidArgument& error) {
     return error.what();
   }
@@ -210,16 +210,25 @@ TEST(ReadRecipe, OverridesByIndexAndByResultName) {
 }
 
 TEST(ReadRecipe, OverridesAreCheckedAsTheFileIs) {
-  expect_starts(refusal(kRecipe, {{"stages.teacher.epoch", "5"}}), "--set: unknown key 'epoch'. Nearest: epochs");
-  EXPECT_EQ(refusal(kRecipe, {{"seed", "x"}}), "--set: 'seed' must be an integer of at least 0, got 'x'");
-  expect_starts(refusal(kRecipe, {{"stages.teachr.epochs", "5"}}), "[--set] 'stages.teachr.epochs'");
+  expect_starts(refusal(kRecipe, {{"stages.teacher.epoch", "5"}}),
+                "--set stages.teacher.epoch: unknown key 'epoch'. Nearest: epochs");
+  EXPECT_EQ(refusal(kRecipe, {{"seed", "x"}}), "--set seed: 'seed' must be an integer of at least 0, got 'x'");
+  expect_starts(refusal(kRecipe, {{"stages.teachr.epochs", "5"}}),
+                "--set stages.teachr.epochs: there is no element 'teachr'");
+}
+
+/// The verbs of one stage write their recipe themselves: a line number of it would tell nobody anything.
+TEST(ReadRecipe, NamesFlagsInsteadOfLinesWhereAProgramWroteTheText) {
+  expect_starts(refusal(kRecipe, {{"data.batch_size", "x", "--data.batch_size"}}, ""),
+                "--data.batch_size: 'batch_size' must be");
+  expect_starts(refusal(kRecipe, {{"stages.teacher.epochs", "0", "--epochs"}}, ""),
+                "command line: [train] epochs must be");
 }
 
 TEST(ReadRecipe, ReadsFiles) {
   const core::TemporaryDirectory folder;
   core::write_file(folder.path() / "a.yaml", kRecipe);
   const Recipe recipe = read_recipe(folder.path() / "a.yaml");
-  EXPECT_EQ(recipe.source, (folder.path() / "a.yaml").string());
   EXPECT_EQ(effective_options(recipe), effective_options(parse()));
   EXPECT_THROW(read_recipe(folder.path() / "b.yaml"), IoError);
   EXPECT_THROW(read_recipe(folder.path()), IoError);

@@ -4,10 +4,12 @@
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 
+#include <cmath>
 #include <set>
 
 #include "limbeck/core/error.h"
 #include "limbeck/core/file.h"
+#include "limbeck/core/hash.h"
 #include "limbeck/graph/lmb.h"
 #include "limbeck/model/modes.h"
 #include "limbeck/recipe/read.h"
@@ -98,6 +100,82 @@ TEST_F(Run, TrainsAgainWhereTheModelIsGone) {
   EXPECT_EQ(cached_stages(recipe()), std::set<std::string>{"evaluate"});
   EXPECT_TRUE(fs::exists(stage_file("model.lmb")));
   EXPECT_TRUE(is_planned_from_cache());
+}
+
+TEST_F(Run, TellsTheAccuracyOnHeldOutSamples) {
+  const RunResult result = run(recipe(", val_size: 16"), {});
+  const core::JsonView epochs = core::JsonView(result.report, "report")["stages"]["m"]["epochs"];
+  ASSERT_EQ(epochs.size(), 2U);
+  for (const core::JsonView& epoch : epochs.elements()) {
+    const double samples = epoch["val_accuracy"].as_double() * 16;
+    EXPECT_EQ(samples, std::round(samples)) << "a share of the 16 held-out samples";
+  }
+  const std::string markdown = core::read_file(folder_.path() / "out" / "report.md");
+  EXPECT_NE(markdown.find("## m (train)\n\n| epoch | loss | train top-1 | val top-1 | time |"), std::string::npos)
+      << markdown;
+}
+
+TEST_F(Run, GoesOnWhereItWasStoppedAndSaysSo) {
+  Recipe unbroken = recipe(", val_size: 16"), stopped = unbroken;
+  stopped.output += "-stopped";
+  run(unbroken, {});
+  std::vector<std::string> notes;
+  core::StopFlag stop;
+  RunControl control{.stop = &stop, .checkpoint_seconds = 0};
+  control.events.on_note = [&](const StageTitle&, const std::string& line) { notes.push_back(line); };
+  control.events.on_training = [&](const StageTitle&, const train::ProgressEvent& event) {
+    if (event.epoch == 1 && event.step == 2) stop.request();
+  };
+  EXPECT_FALSE(run(stopped, control).completed);
+  control.stop = nullptr;
+  EXPECT_TRUE(run(stopped, control).completed);
+  EXPECT_EQ(notes, std::vector<std::string>{"goes on from its checkpoint: epoch 2, step 2"});
+  EXPECT_EQ(core::sha256_file(fs::path(unbroken.output) / "m" / "model.lmb"),
+            core::sha256_file(fs::path(stopped.output) / "m" / "model.lmb"));
+}
+
+std::string refusal(const Recipe& recipe) {
+  try {
+    run(recipe, {});
+  } catch (const InvalidArgument& error) {
+    return error.what();
+  }
+  return "accepted";
+}
+
+TEST_F(Run, NamesTheModelThatDoesNotFitTheData) {
+  Recipe wrong = recipe();
+  wrong.models[0].second.options["image_size"] = "16";
+  EXPECT_TRUE(refusal(wrong).starts_with("[train] model 'm' takes images [1, 16, 16] and idx:")) << refusal(wrong);
+  EXPECT_NE(refusal(wrong).find("has [1, 8, 8]. Build it with in_channels=1 and image_size=8"), std::string::npos);
+  wrong = recipe();
+  wrong.models[0].second.options["classes"] = "5";
+  EXPECT_TRUE(refusal(wrong).starts_with("[train] model 'm' gives [1, 5] for one image and idx:")) << refusal(wrong);
+}
+
+TEST_F(Run, RefusesToCropNothingButPadding) {
+  EXPECT_EQ(refusal(recipe(", crop_padding: 7")), "accepted");
+  EXPECT_TRUE(
+      refusal(recipe(", crop_padding: 8")).starts_with("[data] with a crop_padding of 8 some crops of [1, 8, 8]"))
+      << refusal(recipe(", crop_padding: 8"));
+}
+
+TEST_F(Run, TellsWhereATeacherWasNormalizedOtherwise) {
+  cached_stages(recipe());
+  const std::string text = fmt::format(
+      "name: y\noutput: {0}/distilled\ndata: {{dataset: \"idx:{0}\", mean: [0.5], stddev: [0.25], batch_size: 16}}\n"
+      "models:\n  s: {{zoo: resnet_basic, options: {{widths: [4, 4], blocks: [1, 1], image_size: 8, in_channels: 1, "
+      "classes: 4}}}}\n  t: {{file: \"{0}/out/m/model.lmb\"}}\nstages:\n  - distill: {{student: s, teacher: t}}\n",
+      folder_.path().string());
+  std::vector<std::string> notes;
+  RunControl control;
+  control.events.on_note = [&](const StageTitle&, const std::string& line) { notes.push_back(line); };
+  run(parse_recipe(text, "r.yaml"), control);
+  ASSERT_FALSE(notes.empty());
+  EXPECT_TRUE(
+      notes[0].starts_with("t was trained with mean [0.3] and stddev [0.3], here both models get images with "
+                           "[0.5] and [0.25]"))
+      << notes[0];
 }
 
 TEST_F(Run, PlanWritesNothingAndMayBeAskedWhileItRuns) {

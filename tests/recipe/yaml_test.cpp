@@ -98,14 +98,14 @@ TEST(Yaml, LimitsWhatAliasesMultiply) {
 std::string set_refusal(std::string_view path, std::string_view value) {
   return refusal([&] {
     YamlDocument document = parse_yaml("a: {b: 1}\nstages:\n  - train: {model: net, epochs: 1}\n", "a.yaml");
-    set_yaml(document, path, value);
+    set_yaml(document, path, value, "--set");
   });
 }
 
 std::string set_and_get(std::string_view path, std::string_view value) {
   YamlDocument document = parse_yaml(
       "a: {b: 1}\nlist: [1, {c: 2}]\nstages:\n  - train: {model: net, epochs: 1}\n  - evaluate: {}\n", "a.yaml");
-  set_yaml(document, path, value);
+  set_yaml(document, path, value, "--set");
   const YamlNode& stages = *document.root.find("stages");
   const YamlNode& train = *stages.elements[0].find("train");
   const YamlNode* option = train.find("epochs");
@@ -126,20 +126,21 @@ TEST(SetYaml, ReplacesValuesByKeyIndexAndResultName) {
 
 TEST(SetYaml, AddsKeysAndMappings) {
   YamlDocument document = parse_yaml("a: {}\n", "a.yaml");
-  set_yaml(document, "a.b.c", "[1, 2]");
+  set_yaml(document, "a.b.c", "[1, 2]", "--flag");
   const YamlNode& added = *document.root.find("a")->find("b")->find("c");
   EXPECT_EQ(added.elements.size(), 2U);
-  EXPECT_EQ(document.place(added), "--set");
-  EXPECT_EQ(document.key_place(added), "--set");
+  for (const YamlNode* node : {&added, &added.elements[0], document.root.find("a")->find("b")}) {
+    EXPECT_EQ(document.place(*node), "--flag");
+    EXPECT_EQ(document.key_place(*node), "--flag");
+  }
 }
 
 TEST(SetYaml, RefusesPathsThatLeadNowhere) {
-  EXPECT_EQ(set_refusal("stages.nett.epochs", "1"),
-            "[--set] 'stages.nett.epochs': there is no element 'nett' among 1. Nearest: net");
-  EXPECT_EQ(set_refusal("stages.1.epochs", "1"), "[--set] 'stages.1.epochs': there is no element '1' among 1.");
-  EXPECT_EQ(set_refusal("a.b.c", "1"), "[--set] 'a.b.c': 'c' stands below a plain value");
-  EXPECT_EQ(set_refusal("a..c", "1"), "[--set] 'a..c' is not a path of keys joined by dots");
-  EXPECT_EQ(set_refusal("a.b", "[1").substr(0, 11), "--set a.b:1");
+  EXPECT_EQ(set_refusal("stages.nett.epochs", "1"), "--set: there is no element 'nett' among 1. Nearest: net.");
+  EXPECT_EQ(set_refusal("stages.1.epochs", "1"), "--set: there is no element '1' among 1.");
+  EXPECT_EQ(set_refusal("a.b.c", "1"), "--set: 'c' stands below a plain value");
+  EXPECT_EQ(set_refusal("a..c", "1"), "--set: a path is made of keys joined by dots");
+  EXPECT_EQ(set_refusal("a.b", "[1").substr(0, 7), "--set:1");
 }
 
 }  // namespace

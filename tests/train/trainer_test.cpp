@@ -130,6 +130,49 @@ TEST_P(Resume, IsBitExactFromAnyStep) {
   EXPECT_TRUE(same_tensors(unbroken, second));
 }
 
+TEST(Trainer, ValidatesAfterEveryEpoch) {
+  int calls = 0;
+  RunControl control{.validate = [&] { return std::optional(0.1 * ++calls); }};
+  std::vector<std::optional<double>> told;
+  control.on_progress = [&](const ProgressEvent& event) {
+    if (event.is_epoch_end) told.push_back(event.val_accuracy);
+  };
+  const TrainSummary summary = run(network(1), options(OptimizerKind::sgd), control);
+  ASSERT_EQ(summary.progress.epochs.size(), 3U);
+  EXPECT_EQ(told, (std::vector<std::optional<double>>{0.1 * 1, 0.1 * 2, 0.1 * 3}));
+  for (std::size_t i = 0; i < told.size(); ++i) EXPECT_EQ(summary.progress.epochs[i].val_accuracy, told[i]);
+}
+
+/// A validation that is stopped is done again after resuming, and what it said before is in the checkpoint.
+TEST(Trainer, ResumesAtTheValidationThatWasStopped) {
+  const Model unbroken = network(1), resumed = network(2);
+  run(unbroken, options(OptimizerKind::sgd));
+  const core::TemporaryDirectory folder;
+  core::StopFlag stop;
+  int calls = 0;
+  RunControl control{.checkpoint_directory = folder.path(), .run_hash = "h", .stop = &stop};
+  control.validate = [&]() -> std::optional<double> {
+    if (++calls == 1) return 0.25;
+    stop.request();
+    return std::nullopt;
+  };
+  const TrainSummary interrupted = run(network(1), options(OptimizerKind::sgd), control);
+  EXPECT_FALSE(interrupted.completed);
+  EXPECT_EQ(interrupted.progress.epochs.size(), 1U);
+  std::vector<int64_t> resumed_at;
+  const TrainSummary summary =
+      run(resumed, options(OptimizerKind::sgd),
+          {.checkpoint_directory = folder.path(),
+           .run_hash = "h",
+           .validate = [] { return std::optional(0.5); },
+           .on_resume = [&](const Progress& progress) { resumed_at.push_back(progress.step); }});
+  EXPECT_EQ(resumed_at, std::vector<int64_t>{20});
+  std::vector<std::optional<double>> accuracies;
+  for (const EpochSummary& epoch : summary.progress.epochs) accuracies.push_back(epoch.val_accuracy);
+  EXPECT_EQ(accuracies, (std::vector<std::optional<double>>{0.25, 0.5, 0.5}));
+  EXPECT_TRUE(same_tensors(unbroken, resumed));
+}
+
 TEST(Trainer, RefusesTheCheckpointOfAnotherRun) {
   const core::TemporaryDirectory folder;
   run(network(1), options(OptimizerKind::sgd), {.checkpoint_directory = folder.path(), .run_hash = "a"});
