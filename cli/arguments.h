@@ -49,8 +49,9 @@ struct StageArguments {
 
 struct InferArguments {
   std::string model;
-  std::vector<std::string> inputs;  // images, or one .safetensors of tensors
-  std::string output_file;          // .safetensors; empty: the classes are printed
+  std::vector<std::string> inputs;   // images, or one .safetensors of tensors
+  std::string output_file;           // .safetensors; empty: the classes are printed
+  std::vector<double> mean, stddev;  // of images, instead of the model's own; empty: its own
   int64_t top = 5;
   std::string accept = "none";  // modes to run although the file does not tell all about them
   OutputOptions output;

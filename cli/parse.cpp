@@ -4,12 +4,14 @@
 
 #include <CLI/CLI.hpp>
 
+#include <algorithm>
 #include <memory>
 #include <optional>
 
 #include "cli/commands.h"
 #include "cli/flags.h"
 #include "limbeck/core/error.h"
+#include "limbeck/core/table.h"
 #include "limbeck/recipe/options.h"
 
 namespace limbeck::cli {
@@ -103,8 +105,8 @@ void add_train(CLI::App& app, std::optional<Arguments>& chosen) {
   add_stage_flags(*verb, *arguments, [stage](recipe::Fields& f) { recipe::describe(f, *stage); }, {"model", "name"});
   add_run_options(*verb, arguments->run);
   verb->footer(
-      "Example:\n  limbeck train 'resnet_basic?widths=8,16,32&in_channels=1&image_size=28' --data fashion-mnist \\\n"
-      "    --epochs 2 --optimizer.lr 0.1 -o runs/small");
+      "Example:\n  limbeck train 'resnet_basic?widths=8,16,32&in_channels=1&image_size=28' \\\n"
+      "    --data fashion-mnist --epochs 2 --optimizer.lr 0.1 -o runs/small");
   verb->callback([arguments, stage, &chosen] { chosen = *arguments; });
 }
 
@@ -124,8 +126,8 @@ void add_distill(CLI::App& app, std::optional<Arguments>& chosen) {
                   {"student", "teacher", "name"});
   add_run_options(*verb, arguments->run);
   verb->footer(
-      "Example:\n  limbeck distill --student student.pt2 --teacher teacher.lmb --feature layer3=layer3:10 \\\n"
-      "    --data fashion-mnist --epochs 5 -o runs/distilled");
+      "Example:\n  limbeck distill --student student.pt2 --teacher teacher.lmb \\\n"
+      "    --feature layer3=layer3:10 --data fashion-mnist --epochs 5 -o runs/distilled");
   verb->callback([arguments, stage, &chosen] { chosen = *arguments; });
 }
 
@@ -139,8 +141,8 @@ void add_evaluate(CLI::App& app, std::optional<Arguments>& chosen) {
   verb->add_option("-o,--output", arguments->folder, "folder for the report; none is kept without it");
   add_stage_flags(*verb, *arguments, [stage](recipe::Fields& f) { recipe::describe(f, *stage); }, {"models", "name"});
   verb->footer(
-      "Example:\n  limbeck evaluate teacher.lmb student.lmb --data fashion-mnist --data.mean [0.286] --data.stddev "
-      "[0.353]");
+      "Example:\n  limbeck evaluate teacher.lmb student.lmb --data fashion-mnist \\\n"
+      "    --data.mean [0.286] --data.stddev [0.353]");
   verb->callback([arguments, stage, &chosen] { chosen = *arguments; });
 }
 
@@ -152,6 +154,9 @@ void add_infer(CLI::App& app, std::optional<Arguments>& chosen) {
                    "images (PNG, JPEG), or one .safetensors whose tensors are matched by name, else by position")
       ->required();
   verb->add_option("--output", arguments->output_file, ".safetensors for the outputs, named as in the graph");
+  verb->add_option("--mean", arguments->mean,
+                   "of images in 0..1, per channel, for models that do not say it: 0.485 ...");
+  verb->add_option("--stddev", arguments->stddev, "likewise");
   verb->add_option("--top", arguments->top, "classes to print per image")
       ->capture_default_str()
       ->check(CLI::Range(1, 1'000'000));
@@ -198,8 +203,8 @@ void add_capture(CLI::App& app, std::optional<Arguments>& chosen) {
   verb->add_flag("--python", arguments->python, "print the Python snippet that exports a good pair");
   add_output(*verb, arguments->output);
   verb->footer(
-      "Example:\n  limbeck capture --python > export_pair.py\n  limbeck capture eval.pt2 --train train.pt2 -o "
-      "model.lmb");
+      "Example:\n  limbeck capture --python > export_pair.py\n"
+      "  limbeck capture eval.pt2 --train train.pt2 -o model.lmb");
   verb->callback([arguments, &chosen] { chosen = *arguments; });
 }
 
@@ -233,15 +238,33 @@ void add_data(CLI::App& app, std::optional<Arguments>& chosen) {
   verb->callback([arguments, &chosen] { chosen = *arguments; });
 }
 
+/// Help in 80 columns.
+class HelpFormatter : public CLI::Formatter {
+ public:
+  std::string make_option_desc(const CLI::Option* option) const override {
+    return fmt::format("{}",
+                       fmt::join(core::wrap(CLI::Formatter::make_option_desc(option), 80 - get_column_width()), "\n"));
+  }
+};
+
+/// `limbeck help train` as `limbeck train --help`.
+std::vector<std::string> words_of(int argc, const char* const* argv) {
+  std::vector<std::string> words(argv + 1, argv + argc);
+  if (!words.empty() && words.front() == "help") {
+    words.erase(words.begin());
+    words.emplace_back("--help");
+  }
+  return words;
+}
+
 /// Says so, with the nearest ones, where CLI11 would only say that a verb is missing.
 bool is_unknown_verb(const CLI::App& app, const std::string& first) {
   std::vector<std::string> verbs;
   for (const CLI::App* verb : app.get_subcommands([](const CLI::App*) { return true; }))
     verbs.push_back(verb->get_name());
   if (first.starts_with('-') || std::find(verbs.begin(), verbs.end(), first) != verbs.end()) return false;
-  const std::string nearest = nearest_names(first, verbs);
-  fmt::print(stderr, "limbeck: there is no verb '{}'.{}{} Verbs: {}\n", first,
-             nearest.empty() ? "" : " Nearest: ", nearest.empty() ? "" : nearest + ".", fmt::join(verbs, ", "));
+  fmt::print(stderr, "limbeck: there is no verb '{}'.{} Verbs: {}\n", first, nearest_hint(first, verbs),
+             fmt::join(verbs, ", "));
   return true;
 }
 
@@ -250,17 +273,22 @@ bool is_unknown_verb(const CLI::App& app, const std::string& first) {
 Parsed parse(int argc, const char* const* argv) {
   CLI::App app("Limbeck takes a PyTorch model and yields a smaller, faster one that is as good.", "limbeck");
   app.require_subcommand(1);
+  app.formatter(std::make_shared<HelpFormatter>());  // verbs take over what is set before they are added
   app.set_version_flag("--version", LIMBECK_VERSION);
   app.footer(
-      "Exit codes: 0 done, 1 failure, 2 wrong usage, 3 done but a goal was missed, 130 interrupted after saving.");
+      "Exit codes: 0 done, 1 failure, 2 wrong usage, 3 done but a goal was missed,\n"
+      "130 interrupted after saving.");
   std::optional<Arguments> chosen;
   for (const auto add : {add_run, add_train, add_distill, add_evaluate, add_infer, add_profile, add_capture, add_show,
                          add_doctor, add_data}) {
     add(app, chosen);
   }
-  if (argc > 1 && is_unknown_verb(app, argv[1])) return {.arguments = std::nullopt, .exit_code = kWrongUsage};
+  std::vector<std::string> words = words_of(argc, argv);
+  if (!words.empty() && is_unknown_verb(app, words.front()))
+    return {.arguments = std::nullopt, .exit_code = kWrongUsage};
+  std::reverse(words.begin(), words.end());  // as CLI11 wants them
   try {
-    app.parse(argc, argv);
+    app.parse(std::move(words));
   } catch (const CLI::ParseError& error) {
     return {.arguments = std::nullopt, .exit_code = app.exit(error) == 0 ? kDone : kWrongUsage};
   }

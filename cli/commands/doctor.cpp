@@ -165,7 +165,9 @@ void look_at_libtorch(Findings& findings) {
   findings.add_bool("oneDNN", at::hasMKLDNN(), at::hasMKLDNN() ? "yes" : "no");
   findings.add_bool("MKL", at::hasMKL(), at::hasMKL() ? "yes" : "no");
   const std::vector<std::string> lines = build_lines();
-  findings.add("build", Json::array(lines), fmt::format("{}", fmt::join(lines, "; ")));
+  std::vector<std::string> shown = lines;  // but for its flags, half a page that only --json has
+  std::erase_if(shown, [](const std::string& line) { return line.starts_with("Build settings"); });
+  findings.add("build", Json::array(lines), fmt::format("{}", fmt::join(shown, "; ")));
   findings.add("reproducible",
                "training uses deterministic algorithms; the bits of a run depend on libtorch, its kernels and the "
                "number of threads");

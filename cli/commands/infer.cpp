@@ -20,6 +20,7 @@
 #include "limbeck/data/preprocessing.h"
 #include "limbeck/graph/weights/tensors.h"
 #include "limbeck/load/load.h"
+#include "limbeck/model/inputs.h"
 #include "limbeck/model/modes.h"
 
 namespace limbeck::cli {
@@ -41,19 +42,37 @@ struct Results {
 };
 
 std::vector<std::string> labels_of(const graph::Graph& graph) {
-  const auto found = graph.metadata.find(data::kLabelsKey);
+  const auto found = graph.metadata.find(graph::kLabelsKey);
   if (found == graph.metadata.end()) return {};
-  const Json json = core::parse_json(found->second, data::kLabelsKey);
-  return JsonView(json, data::kLabelsKey).as_strings();
+  const Json json = core::parse_json(found->second, graph::kLabelsKey);
+  return JsonView(json, graph::kLabelsKey).as_strings();
 }
 
-data::Preprocessing preprocessing_of(const graph::Graph& graph, const std::string& model) {
+/// The model's own, mean and stddev replaced where the command line gives them; of a model without, those alone.
+data::Preprocessing preprocessing_of(const graph::Graph& graph, const InferArguments& arguments) {
   const auto found = graph.metadata.find(data::kPreprocessingKey);
-  LIMBECK_CHECK(found != graph.metadata.end(),
-                "[infer] {} does not say how images must be prepared for it (models trained by limbeck do). Prepare "
-                "them yourself and pass a .safetensors file with a tensor of the images.",
-                model);
-  return data::parse_preprocessing(found->second);
+  const bool has_own = found != graph.metadata.end(), is_given = !arguments.mean.empty();
+  LIMBECK_CHECK(is_given == !arguments.stddev.empty(), "[infer] give both --mean and --stddev, or neither");
+  LIMBECK_CHECK(
+      has_own || is_given,
+      "[infer] {} does not say how images must be prepared for it (models trained by limbeck do). Give --mean "
+      "and --stddev, or prepare them yourself and pass a .safetensors file with a tensor of the images.",
+      arguments.model);
+  data::Preprocessing preprocessing;
+  if (has_own) {
+    preprocessing = data::parse_preprocessing(found->second);
+  } else {
+    const std::optional<std::vector<int64_t>> sizes = sample_sizes(graph);
+    LIMBECK_CHECK(sizes && sizes->size() == 3,
+                  "[infer] {} does not say what size its images have. Pass a .safetensors file with a tensor of them.",
+                  arguments.model);
+    preprocessing.shape = {.channels = (*sizes)[0], .height = (*sizes)[1], .width = (*sizes)[2]};
+  }
+  if (is_given) {
+    preprocessing.normalize = {.mean = {arguments.mean.begin(), arguments.mean.end()},
+                               .stddev = {arguments.stddev.begin(), arguments.stddev.end()}};
+  }
+  return data::parse_preprocessing(data::to_json(preprocessing));  // which checks what was given
 }
 
 /// How many images go into one run: the first axis of the model's input where it is fixed.
@@ -124,7 +143,7 @@ at::Tensor logits_of(const std::vector<NamedTensor>& outputs) {
 }
 
 Results run_on_images(Model& model, const InferArguments& arguments) {
-  const data::Preprocessing preprocessing = preprocessing_of(model.graph(), arguments.model);
+  const data::Preprocessing preprocessing = preprocessing_of(model.graph(), arguments);
   const auto num_images = static_cast<int64_t>(arguments.inputs.size());
   const int64_t step = batch_size(model.graph());
   OutputJoiner joiner;

@@ -1,5 +1,7 @@
 #include <gtest/gtest.h>
 
+#include <sstream>
+
 #include "tests/cli/process.h"
 #include "tests/cli/tiny.h"
 
@@ -26,6 +28,15 @@ TEST(Usage, HelpOfEveryVerbHasAnExample) {
   }
 }
 
+TEST(Usage, HelpFitsInto80Columns) {
+  for (const std::string& verb : kVerbs) {
+    std::istringstream help(run_limbeck({"help", verb}).out);
+    int num_lines = 0;
+    for (std::string line; std::getline(help, line); ++num_lines) EXPECT_LE(line.size(), 80U) << verb << ": " << line;
+    EXPECT_GT(num_lines, 5) << verb;
+  }
+}
+
 TEST(Usage, VersionIsOneLine) {
   const Finished version = run_limbeck({"--version"});
   EXPECT_EQ(version.exit_code, 0);
@@ -45,7 +56,11 @@ TEST(Usage, WrongUsageGivesTwoAndAReason) {
       {{"train", kTinyModel}, "--data"},
       {{"train", kTinyModel, "--data", kTinyData, "-o", "x", "--epoch", "1"}, "--epoch"},
       {{"train", kTinyModel, "--data", kTinyData, "-o", "x", "--epochs", "two"},
-       "'epochs' must be an integer, got 'two'"},
+       "--epochs: 'epochs' must be an integer, got 'two'"},
+      {{"train", kTinyModel, "--data", kTinyData, "-o", "x", "--epochs", "0"},
+       "command line: [train] epochs must be at least 1, got 0"},
+      {{"distill", "--student", "a", "--teacher", "b", "--data", "c", "-o", "x", "--feature", "l=l:-1"},
+       "the weight of feature 'l' must be at least 0, got -1"},
       {{"distill", "--student", "a", "--teacher", "b", "--data", "c", "-o", "x", "--feature", "nonsense"}, "nonsense"},
       {{"profile", "resnet18", "--batch", "0"}, "--batch"},
       {{"profile", "resnet18", "--threads", "40000"}, "40000 not in range 0 to 4096"},

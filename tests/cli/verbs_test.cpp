@@ -216,6 +216,20 @@ TEST_F(Verbs, InferRefusesImagesWhereTheModelDoesNotSayHowToPrepareThem) {
   EXPECT_TRUE(contains(done.err, "pass a .safetensors file")) << done.err;
 }
 
+TEST_F(Verbs, InferPreparesImagesAsTheCommandLineSays) {
+  const std::vector<std::string> command{"infer", kTinyModel, "--input", test_file("data/images/gray.png"), "--json"};
+  const auto answer_with = [&](const std::string& mean) {
+    std::vector<std::string> arguments = command;
+    arguments.insert(arguments.end(), {"--mean", mean, "--stddev", "0.25"});
+    return text_of(arguments);
+  };
+  EXPECT_NE(answer_with("0.5"), answer_with("0.1"));
+  EXPECT_EQ(answer_with("0.5"), answer_with("[0.5]"));
+  const Finished half = run_limbeck({"infer", kTinyModel, "--input", "a.png", "--mean", "0.5"});
+  EXPECT_EQ(half.exit_code, 1);
+  EXPECT_TRUE(contains(half.err, "give both --mean and --stddev")) << half.err;
+}
+
 TEST_F(Verbs, ProfileCountsAndTimes) {
   const Json json = json_of({"profile", model_, "--runs", "3", "--batch", "2", "--threads", "1"});
   const JsonView profile(json, "profile");
