@@ -40,6 +40,9 @@ class CountingIterator {
   std::size_t* count_;
 };
 
+// Bytes of the document's text in a message: the last ones of what nlohmann quotes.
+constexpr std::size_t kMaxQuoted = 60;
+
 // The rule in a message of nlohmann: "[json.exception...] parse error at line 1, column 2: syntax error while ... -
 // RULE".
 std::string rule_of(std::string message) {
@@ -48,6 +51,13 @@ std::string rule_of(std::string message) {
     message.erase(0, colon + 2);
   else if (const std::size_t bracket = message.find("] "); bracket != std::string::npos)
     message.erase(0, bracket + 2);
+  // It quotes what it read of the token, which may be a whole graph.
+  constexpr std::string_view kQuote = "last read: '";
+  const std::size_t quote = message.find(kQuote), end = message.rfind('\'');
+  if (quote == std::string::npos || end <= quote + kQuote.size() + kMaxQuoted) return message;
+  std::size_t kept = end - kMaxQuoted;
+  while (kept < end && (static_cast<unsigned char>(message[kept]) & 0xC0) == 0x80) ++kept;  // a whole code point
+  message.replace(quote + kQuote.size(), kept - quote - kQuote.size(), "…");
   return message;
 }
 

@@ -85,8 +85,11 @@ Entry read_entry(std::string_view name, const JsonView& view, std::uint64_t data
   entry.tensor.shape = view["shape"].as_ints();
   const JsonView offsets = view["data_offsets"];
   if (offsets.as_array().size() != 2) offsets.fail("must be [begin, end]");
-  entry.begin = static_cast<std::uint64_t>(offsets[0].as_int(0, static_cast<std::int64_t>(data_bytes)));
-  entry.end = static_cast<std::uint64_t>(offsets[1].as_int(0, static_cast<std::int64_t>(data_bytes)));
+  entry.begin = static_cast<std::uint64_t>(offsets[0].as_int(0, INT64_MAX));
+  entry.end = static_cast<std::uint64_t>(offsets[1].as_int(0, INT64_MAX));
+  if (entry.begin > data_bytes || entry.end > data_bytes)
+    fail<IoError>("{}: truncated or damaged, bytes [{}, {}] are named and {} of data follow the header", offsets.path(),
+                  entry.begin, entry.end, data_bytes);
   if (entry.tensor.shape.size() > kMaxDimensions)
     view["shape"].fail(fmt::format("must have at most {} dimensions", kMaxDimensions));
   const auto bytes = tensor_bytes(entry.tensor.dtype, entry.tensor.shape);

@@ -106,6 +106,15 @@ TEST(Json, EscapesStrings) {
             "[json] a string of 2 bytes is not UTF-8: \"a\\xff\"");
 }
 
+/// A graph is one string of thousands of characters.
+TEST(Json, QuotesLittleOfALongString) {
+  std::string text = "\"" + std::string(5000, 'x') + "é\n\"";
+  const std::string message = parse_message(text);
+  EXPECT_LT(message.size(), 300U) << message;
+  EXPECT_NE(message.find("last read: '…xxx"), std::string::npos) << message;
+  EXPECT_NO_THROW((void)Json(message).dump()) << "UTF-8";
+}
+
 TEST(Json, RefusesWhatIsNotJson) {
   for (const char* text : {"",         " ",           "{",   "[1,]",  "{\"a\":1,}", "{a:1}",     "'a'",    "01",
                            "+1",       ".5",          "1.",  "[1] 2", "// c\n1",    "/* c */ 1", "\"\t\"", "\"\\x\"",

@@ -209,9 +209,9 @@ TEST_F(SafetensorsTest, RefusesBrokenEntries) {
   EXPECT_EQ(entry(R"("dtype": "F32", "shape": [2], "data_offsets": [0])"),
             a + ".data_offsets must be [begin, end], got an array of 1");
   EXPECT_EQ(entry(R"("dtype": "F32", "shape": [2], "data_offsets": [0, 9])"),
-            a + ".data_offsets[1] must lie in [0, 8], got 9");
+            a + ".data_offsets: truncated or damaged, bytes [0, 9] are named and 8 of data follow the header");
   EXPECT_EQ(entry(R"("dtype": "F32", "shape": [2], "data_offsets": [-1, 8])"),
-            a + ".data_offsets[0] must lie in [0, 8], got -1");
+            a + ".data_offsets[0] must lie in [0, 9223372036854775807], got -1");
   EXPECT_EQ(entry(R"("dtype": "F32", "shape": [3], "data_offsets": [0, 8])"),
             a + ": offsets [0, 8] don't hold the 12 bytes of its shape and dtype");
   EXPECT_EQ(entry(R"("dtype": "F32", "shape": [2], "data_offsets": [8, 0])"),

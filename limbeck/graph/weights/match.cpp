@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <optional>
 #include <unordered_map>
 
 #include "limbeck/core/error.h"
@@ -59,6 +60,7 @@ class Matcher {
     add_unexpected(lines);
     add_different(lines);
     add_untied(lines);
+    add_advice(lines);
     return lines;
   }
 
@@ -133,8 +135,8 @@ class Matcher {
   std::string difference(const NamedTensor& target, const at::Tensor& given) const {
     const at::Tensor& tensor = target.tensor;
     if (given.sizes() != tensor.sizes()) {
-      return fmt::format("size mismatch for '{}': file has [{}], model has [{}].{}", target.name,
-                         fmt::join(given.sizes(), ", "), fmt::join(tensor.sizes(), ", "), advice(target, given));
+      return fmt::format("size mismatch for '{}': file has [{}], model has [{}]", target.name,
+                         fmt::join(given.sizes(), ", "), fmt::join(tensor.sizes(), ", "));
     }
     const bool convertible = options_.convert_floats && given.is_floating_point() && tensor.is_floating_point();
     if (given.scalar_type() == tensor.scalar_type() || convertible) return {};
@@ -143,16 +145,26 @@ class Matcher {
                        given.is_floating_point() && tensor.is_floating_point() ? " Ask for conversion of floats" : "");
   }
 
-  /// A weight or bias that differs in its outputs alone is most often a head for another number of classes.
-  static std::string advice(const NamedTensor& target, const at::Tensor& given) {
-    const at::Tensor& tensor = target.tensor;
-    if (tensor.dim() == 0 || given.dim() != tensor.dim()) return {};
-    if (given.sizes().slice(1) != tensor.sizes().slice(1)) return {};
-    const std::size_t dot = target.name.rfind('.');
-    if (dot == std::string::npos) return {};
-    return fmt::format(
-        " Use replace_head(\"{}\", {{.classes = {}}}) on a model with {} classes that has loaded this file",
-        target.name.substr(0, dot), tensor.size(0), given.size(0));
+  /// Where nothing but one module's number of outputs differs, it is most often a head for another number of classes.
+  void add_advice(std::vector<std::string>& lines) const {
+    std::optional<std::string_view> head;
+    int64_t in_file = 0, in_model = 0;
+    for (const NamedTensor& target : targets_) {
+      const auto found = given_.find(target.name);
+      if (found == given_.end() || found->second->sizes() == target.tensor.sizes()) continue;
+      const at::Tensor &tensor = target.tensor, &given = *found->second;
+      const std::string_view module = std::string_view(target.name).substr(0, target.name.rfind('.'));
+      const bool is_elsewhere = module == target.name || (head && module != *head);
+      if (is_elsewhere || tensor.dim() == 0 || given.dim() != tensor.dim()) return;
+      if (given.sizes().slice(1) != tensor.sizes().slice(1)) return;
+      head = module;
+      in_file = given.size(0);
+      in_model = tensor.size(0);
+    }
+    if (!head) return;
+    lines.push_back(
+        fmt::format("Load the file into a model of {} classes, then use replace_head(\"{}\", {{.classes = {}}})",
+                    in_file, *head, in_model));
   }
 
   /// Tied targets are one tensor, so the file must give them one value.

@@ -168,24 +168,28 @@ TEST(FindMismatches, ListsAllWithNearestNames) {
       "missing in the file: 'fc.weigth' (nearest: fc.weight)",
       "missing in the file: 'conv1.weight'",
       "not in the model: 'fc.weight' (nearest: fc.weigth)",
-      "size mismatch for 'fc.bias': file has [2], model has [3]. Use replace_head(\"fc\", {.classes = 3}) on a model "
-      "with 2 classes that has loaded this file",
+      "size mismatch for 'fc.bias': file has [2], model has [3]",
       "element type mismatch for 'bn.weight': file has Float, model has Double. Ask for conversion of floats",
+      "Load the file into a model of 2 classes, then use replace_head(\"fc\", {.classes = 3})",
   };
   ASSERT_EQ(lines.size(), expected.size()) << ::testing::PrintToString(lines);
   EXPECT_EQ(lines[0], expected[0]);
   EXPECT_TRUE(lines[1].starts_with(expected[1])) << lines[1];
   EXPECT_TRUE(lines[2].starts_with("not in the model: 'fc.weight' (nearest: fc.weigth")) << lines[2];
-  EXPECT_EQ(lines[3], expected[3]);
-  EXPECT_EQ(lines[4], expected[4]);
+  for (std::size_t i = 3; i < expected.size(); ++i) EXPECT_EQ(lines[i], expected[i]);
 }
 
-TEST(FindMismatches, AdvisesOnlyWhereOutputsDiffer) {
+TEST(FindMismatches, AdvisesOnlyWhereOneModulesOutputsDiffer) {
   std::vector<NamedTensor> targets = blank_net();
   targets[0].tensor = at::zeros({2, 5});
-  const std::vector<std::string> lines = find_mismatches(load_state_dict(golden("state_dict.pth")), targets);
-  ASSERT_EQ(lines.size(), 1u);
-  EXPECT_EQ(lines[0], "size mismatch for 'fc.weight': file has [2, 3], model has [2, 5].");
+  const StateDict file = load_state_dict(golden("state_dict.pth"));
+  EXPECT_EQ(find_mismatches(file, targets),
+            std::vector<std::string>{"size mismatch for 'fc.weight': file has [2, 3], model has [2, 5]"});
+  targets[0].tensor = at::zeros({4, 3});  // of another width throughout
+  targets[2].tensor = at::zeros({4});
+  EXPECT_EQ(find_mismatches(file, targets),
+            (std::vector<std::string>{"size mismatch for 'fc.weight': file has [2, 3], model has [4, 3]",
+                                      "size mismatch for 'bn.weight': file has [2], model has [4]"}));
 }
 
 TEST(FindMismatches, ListsAtMostTwentyOfAKind) {
