@@ -30,10 +30,10 @@ SOURCES = ("make_corpus.py", "models.py", "random_models.py", "export_pair.py", 
 
 
 def fingerprint() -> str:
-    """Changes with every version and source line that a corpus folder depends on."""
+    """Changes with every version, source line and instruction set that a corpus folder depends on."""
     import importlib.metadata as metadata
 
-    digest = hashlib.sha256()
+    digest = hashlib.sha256(torch.backends.cpu.get_cpu_capability().encode())
     for package in ("torch", "torchvision", "timm", "transformers", "torchcrepe", "numpy"):
         digest.update(f"{package}={metadata.version(package)};".encode())
     for source in SOURCES:
