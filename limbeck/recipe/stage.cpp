@@ -39,8 +39,8 @@ Json options_of(ModelOptions options) {
 std::string model_key(const ModelOptions& options, uint64_t seed) {
   Json json = options_of(options);
   json["seed"] = seed;
-  for (const std::string& file : {options.file, options.weights}) {
-    if (std::filesystem::is_regular_file(file)) json["content of " + file] = core::sha256_file(file);
+  for (const auto& [key, file] : {std::pair{"file", options.file}, std::pair{"weights", options.weights}}) {
+    if (std::filesystem::is_regular_file(file)) json[key] = core::sha256_file(file);
   }
   return core::sha256_hex(json.dump());
 }

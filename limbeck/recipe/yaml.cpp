@@ -125,7 +125,7 @@ class TreeBuilder : public YAML::EventHandler {
       node.key_column = parent.key->column;
       if (node.kind == YamlNode::Kind::null)
         std::tie(node.line, node.column) = std::tie(node.key_line, node.key_column);
-      parent.node.members.emplace_back(std::move(parent.key->text), std::move(node));
+      parent.node.members.push_back({.key = std::move(parent.key->text), .value = std::move(node)});
       parent.key.reset();
     }
   }
@@ -169,9 +169,9 @@ const YamlNode* member_text(const YamlNode& mapping, std::string_view key) {
 std::string result_name(const YamlNode& stage) {
   if (stage.kind != YamlNode::Kind::mapping || stage.members.size() != 1) return {};
   for (const char* key : {"name", "model", "student"}) {
-    if (const YamlNode* text = member_text(stage.members.front().second, key)) return text->text;
+    if (const YamlNode* text = member_text(stage.members.front().value, key)) return text->text;
   }
-  return stage.members.front().first;
+  return stage.members.front().key;
 }
 
 /// The element of a sequence that a step of a path names: by index, else by a stage's result name.
@@ -193,9 +193,10 @@ YamlNode& member_at(YamlNode& mapping, const std::string& step, const std::strin
   for (auto& [key, value] : mapping.members) {
     if (key == step) return value;
   }
-  YamlNode& added = mapping.members.emplace_back(step, YamlNode{}).second;
-  added.origin = origin;
-  return added;
+  YamlMember& added = mapping.members.emplace_back();
+  added.key = step;
+  added.value.origin = origin;
+  return added.value;
 }
 
 /// The value at `path`, made where it is missing. A stage is `{train: {...}}`, whose key may be left out of the path.
@@ -209,7 +210,7 @@ YamlNode& value_at(YamlNode& root, const std::vector<std::string>& steps, const 
     }
     node = &element_at(*node, steps[i], origin);
     const bool is_stage = i == 1 && steps[0] == "stages" && node->members.size() == 1;
-    if (is_stage && i + 1 < steps.size() && node->find(steps[i + 1]) == nullptr) node = &node->members.front().second;
+    if (is_stage && i + 1 < steps.size() && node->find(steps[i + 1]) == nullptr) node = &node->members.front().value;
   }
   return *node;
 }
@@ -218,8 +219,8 @@ YamlNode& value_at(YamlNode& root, const std::vector<std::string>& steps, const 
 
 const YamlNode* YamlNode::find(std::string_view key) const {
   const auto found =
-      std::find_if(members.begin(), members.end(), [key](const auto& member) { return member.first == key; });
-  return found == members.end() ? nullptr : &found->second;
+      std::find_if(members.begin(), members.end(), [key](const YamlMember& member) { return member.key == key; });
+  return found == members.end() ? nullptr : &found->value;
 }
 
 std::string YamlDocument::place(const YamlNode& node) const {
@@ -254,7 +255,7 @@ void set_yaml(YamlDocument& document, std::string_view path, std::string_view va
   const auto set_origin = [&origin](auto&& self, YamlNode& target) -> void {
     target.origin = origin;
     for (YamlNode& element : target.elements) self(self, element);
-    for (auto& member : target.members) self(self, member.second);
+    for (YamlMember& member : target.members) self(self, member.value);
   };
   set_origin(set_origin, parsed.root);
   value_at(document.root, split_path(path), origin) = std::move(parsed.root);

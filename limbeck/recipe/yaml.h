@@ -15,18 +15,25 @@ inline constexpr std::size_t kMaxYamlBytes = std::size_t{4} << 20;
 inline constexpr std::size_t kMaxYamlValues = 20'000;  // after aliases are followed, each anchor once more
 inline constexpr int kMaxYamlDepth = 64;
 
+struct YamlMember;
+
 struct YamlNode {
   enum class Kind { null, scalar, sequence, mapping };
   Kind kind = Kind::null;
-  std::string text;                                       // scalar
-  bool is_quoted = false;                                 // scalar: quoted text is never a number or a bool
-  std::vector<YamlNode> elements;                         // sequence
-  std::vector<std::pair<std::string, YamlNode>> members;  // mapping, in order
-  int line = 0, column = 0;                               // from 1
-  int key_line = 0, key_column = 0;                       // of the key that this is the value of
-  std::string origin;                                     // what put it here instead of the text: "--set seed"
+  std::string text;                  // scalar
+  bool is_quoted = false;            // scalar: quoted text is never a number or a bool
+  std::vector<YamlNode> elements;    // sequence
+  std::vector<YamlMember> members;   // mapping, in order
+  int line = 0, column = 0;          // from 1
+  int key_line = 0, key_column = 0;  // of the key that this is the value of
+  std::string origin;                // what put it here instead of the text: "--set seed"
 
   const YamlNode* find(std::string_view key) const;
+};
+
+struct YamlMember {
+  std::string key;
+  YamlNode value;
 };
 
 struct YamlDocument {

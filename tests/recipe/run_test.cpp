@@ -13,6 +13,7 @@
 #include "limbeck/graph/lmb.h"
 #include "limbeck/model/modes.h"
 #include "limbeck/recipe/read.h"
+#include "limbeck/recipe/stage.h"
 #include "limbeck/zoo/zoo.h"
 
 namespace limbeck::recipe {
@@ -212,6 +213,22 @@ TEST_F(Run, ModelsAcceptWhatTheRecipeSays) {
   };
   for (const char* accept : {"none", "train", "eval"}) EXPECT_THROW(run(with(accept), {}), Unsupported) << accept;
   EXPECT_EQ(cached_stages(with("both")), kNothing) << "the trained model is evaluated in eval mode";
+}
+
+TEST_F(Run, ModelFilesCountWithTheirContentNotTheirName) {
+  Recipe changed = recipe();
+  ModelOptions& model = changed.models[0].second;
+  const fs::path first = folder_.path() / "first.lmb", second = folder_.path() / "second.lmb";
+  make_model(model, 1).save(first.string());
+  make_model(model, 2).save(second.string());
+  model = {};
+  model.file = first.string();
+  EXPECT_EQ(cached_stages(changed), kNothing);
+  model.file = (folder_.path() / "moved.lmb").string();
+  fs::rename(first, model.file);
+  EXPECT_EQ(cached_stages(changed), kEverything);
+  fs::rename(second, model.file);
+  EXPECT_EQ(cached_stages(changed), kNothing);
 }
 
 TEST_F(Run, KeepsAFinishedModelThatOtherSettingsReplace) {

@@ -40,12 +40,12 @@ TEST(Yaml, TellsKindsAndQuotesApart) {
   const YamlDocument document = parse_yaml("{a: 1, b: '1', c: \"x\\ty\", d: , e: ~, f: null, g: [], h: {}}", "a.yaml");
   const auto& members = document.root.members;
   ASSERT_EQ(members.size(), 8U);
-  EXPECT_FALSE(members[0].second.is_quoted);
-  EXPECT_TRUE(members[1].second.is_quoted);
-  EXPECT_EQ(members[2].second.text, "x\ty");
-  for (const std::size_t null : {3, 4, 5}) EXPECT_EQ(members[null].second.kind, YamlNode::Kind::null) << null;
-  EXPECT_EQ(members[6].second.kind, YamlNode::Kind::sequence);
-  EXPECT_EQ(members[7].second.kind, YamlNode::Kind::mapping);
+  EXPECT_FALSE(members[0].value.is_quoted);
+  EXPECT_TRUE(members[1].value.is_quoted);
+  EXPECT_EQ(members[2].value.text, "x\ty");
+  for (const std::size_t null : {3, 4, 5}) EXPECT_EQ(members[null].value.kind, YamlNode::Kind::null) << null;
+  EXPECT_EQ(members[6].value.kind, YamlNode::Kind::sequence);
+  EXPECT_EQ(members[7].value.kind, YamlNode::Kind::mapping);
 }
 
 TEST(Yaml, FollowsAnchors) {
