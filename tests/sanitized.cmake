@@ -48,9 +48,11 @@ target_compile_options(limbeck_asan_code INTERFACE ${LIMBECK_SANITIZE_FLAGS})
 target_link_options(limbeck_asan_code INTERFACE ${LIMBECK_SANITIZE_FLAGS})
 
 # limbeck_asan_binary(NAME SOURCES...)
+#   The standard library comes first: what GoogleTest's archive needs of it, an ordinary twin may have as a copy of its own,
+#   and would be linked beside the instrumented one for that.
 function(limbeck_asan_binary name)
   add_executable(${name} ${ARGN})
-  target_link_libraries(${name} PRIVATE limbeck_asan_code limbeck_test_support GTest::gtest_main)
+  target_link_libraries(${name} PRIVATE stdc++ limbeck_asan_code limbeck_test_support GTest::gtest_main)
 endfunction()
 
 # limbeck_asan_entry(NAME BINARY ITERATIONS [SLOW_S seconds])
