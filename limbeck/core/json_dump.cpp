@@ -119,7 +119,7 @@ class Writer {
   void new_line() {
     if (indent_ < 0) return;
     text_ += '\n';
-    text_.append(static_cast<std::size_t>(depth_ * indent_), ' ');
+    text_.append(static_cast<std::size_t>(depth_) * static_cast<std::size_t>(indent_), ' ');
   }
 
   int indent_;

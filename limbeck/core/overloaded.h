@@ -7,5 +7,7 @@ template <class... Ts>
 struct Overloaded : Ts... {
   using Ts::operator()...;
 };
+template <class... Ts>
+Overloaded(Ts...) -> Overloaded<Ts...>;  // for compilers that do not deduce aggregates' arguments yet
 
 }  // namespace limbeck::core

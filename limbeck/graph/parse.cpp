@@ -235,7 +235,7 @@ class TextReader {
     const bool is_wrapped = (word == "int" || word == "float") && cursor_.accept(word);
     if (!is_wrapped) return cursor_.expression();
     cursor_.expect("(");
-    const Argument inner = word == "int" ? Argument(cursor_.expression()) : Argument(special_float());
+    Argument inner = word == "int" ? Argument(cursor_.expression()) : Argument(special_float());
     cursor_.expect(")");
     return inner;
   }

@@ -2,8 +2,6 @@
 
 #include <fmt/format.h>
 
-#include <utility>
-
 #include "limbeck/core/error.h"
 #include "limbeck/model/modes.h"
 
@@ -13,8 +11,8 @@ namespace {
 
 /// A Choice over an enum with functions to and from its names.
 template <class E, class Parse, class Name>
-Choice choice(E& value, std::vector<std::string> names, Parse parse, Name name) {
-  return {.names = std::move(names),
+Choice choice(E& value, const std::vector<std::string>& names, Parse parse, Name name) {
+  return {.names = names,
           .get = [&value, name] { return std::string(name(value)); },
           .set = [&value, parse](const std::string& text) { value = parse(text); }};
 }

@@ -1,5 +1,7 @@
 #include "limbeck/graph/capture/pytree.h"
 
+#include <fmt/format.h>
+
 #include <functional>
 
 #include "limbeck/core/error.h"
@@ -95,7 +97,7 @@ void collect_names(const TreeSpec& tree, const std::string& prefix, std::vector<
   }
   for (std::size_t i = 0; i < tree.children.size(); ++i) {
     const std::string part = i < tree.keys.size() ? tree.keys[i] : std::to_string(i);
-    collect_names(tree.children[i], prefix.empty() ? part : prefix + "." + part, names);
+    collect_names(tree.children[i], prefix.empty() ? part : fmt::format("{}.{}", prefix, part), names);
   }
 }
 

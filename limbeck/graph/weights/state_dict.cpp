@@ -52,7 +52,7 @@ std::string list_of_keys(const PickleDict& dict) {
   std::vector<std::string> lines;
   for (const auto& [key, value] : dict.entries) {
     if (lines.size() == kMaxListed) {
-      lines.push_back("...");
+      lines.emplace_back("...");
       break;
     }
     const std::string* name = text_of(*key);
