@@ -10,13 +10,14 @@
 #include "cli/parse.h"
 #include "limbeck/core/error.h"
 
+namespace cli = limbeck::cli;
+
 int main(int argc, char** argv) {
-  using namespace limbeck;
   try {
     const cli::Parsed parsed = cli::parse(argc, argv);
     if (!parsed.arguments) return parsed.exit_code;
     return std::visit([](const auto& arguments) { return cli::run_command(arguments); }, *parsed.arguments);
-  } catch (const Error& error) {
+  } catch (const limbeck::Error& error) {
     fmt::print(stderr, "limbeck: {}\n", error.what());
   } catch (const c10::Error& error) {  // without libtorch's stack frames
     fmt::print(stderr, "limbeck: libtorch: {}\n", error.what_without_backtrace());

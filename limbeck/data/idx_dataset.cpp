@@ -106,6 +106,7 @@ fs::path first_complete(const std::vector<fs::path>& folders, const char* who) {
   const auto found = std::find_if(folders.begin(), folders.end(), has_four_files);
   if (found != folders.end()) return *found;
   std::vector<std::string> searched;
+  searched.reserve(folders.size());
   for (const fs::path& folder : folders) searched.push_back(folder.string());
   fail<IoError>("[data] no Fashion-MNIST{}: searched {}. {}", who, fmt::join(searched, ", "), kHowToGet);
 }

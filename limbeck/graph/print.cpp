@@ -57,7 +57,7 @@ std::string double_text(double value) {
 
 std::string integer_text(const IntExpr& value) {
   static const std::set<std::string> kWords{"None", "True", "False", "int", "float"};
-  const std::string text = value.to_string();
+  std::string text = value.to_string();
   for (const std::string& symbol : value.symbols()) {
     if (kWords.count(symbol) != 0) return "int(" + text + ")";
   }
