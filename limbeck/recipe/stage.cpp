@@ -89,9 +89,7 @@ std::function<std::optional<double>()> validation_of(const Model& model, const S
   if (!loader) return {};
   return [model, loader = std::make_shared<data::Loader>(std::move(*loader)),
           stop = context.control().stop]() -> std::optional<double> {
-    Model evaluated = model.with_own_modes();
-    evaluated.eval();
-    const auto result = measure::evaluate(evaluated, *loader, {.stop = stop});
+    const auto result = measure::evaluate(model, *loader, {.stop = stop});
     return result ? std::optional(result->top1) : std::nullopt;
   };
 }
