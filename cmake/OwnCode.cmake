@@ -23,6 +23,24 @@ if(LIMBECK_SANITIZE)
   target_link_options(limbeck_headers INTERFACE ${LIMBECK_SANITIZE_FLAGS})
 endif()
 
+# limbeck_set_isa_flags(SOURCE...): sources named for an instruction set are compiled for it: x_avx2.cpp, x_avx512.cpp,
+# x_avx512_bf16.cpp, x_amx.cpp (tiers of limbeck/core/cpu.h, which says at run time what may be called). Such a source
+# includes intrinsics and plain declarations alone and keeps its functions internal or named for the tier: an inline
+# function of a library, compiled here, could become the one that the whole program uses. Products and sums are fused
+# only where an intrinsic says so, as in the plain reference.
+set(LIMBECK_ISA_FLAGS_avx2 -mavx2 -mfma -mf16c -mbmi2)
+set(LIMBECK_ISA_FLAGS_avx512 ${LIMBECK_ISA_FLAGS_avx2} -mavx512f -mavx512cd -mavx512bw -mavx512dq -mavx512vl)
+set(LIMBECK_ISA_FLAGS_avx512_bf16 ${LIMBECK_ISA_FLAGS_avx512} -mavx512bf16)
+set(LIMBECK_ISA_FLAGS_amx ${LIMBECK_ISA_FLAGS_avx512_bf16} -mamx-tile -mamx-int8 -mamx-bf16)
+function(limbeck_set_isa_flags)
+  foreach(source ${ARGN})
+    if(source MATCHES "_(avx2|avx512|avx512_bf16|amx)\\.cpp$")
+      set_source_files_properties("${source}" PROPERTIES SKIP_PRECOMPILE_HEADERS ON
+                                  COMPILE_OPTIONS "${LIMBECK_ISA_FLAGS_${CMAKE_MATCH_1}};-ffp-contract=off")
+    endif()
+  endforeach()
+endfunction()
+
 # libtorch's headers without its libraries.
 add_library(limbeck_torch_headers INTERFACE)
 target_include_directories(limbeck_torch_headers SYSTEM INTERFACE
@@ -61,6 +79,7 @@ function(limbeck_precompile target name)
   add_dependencies(${target} ${name}_tensors)
   get_target_property(sources ${target} SOURCES)
   list(FILTER sources INCLUDE REGEX "\\.cpp$")
+  list(FILTER sources EXCLUDE REGEX "_(avx2|avx512|avx512_bf16|amx)\\.cpp$")  # other flags than the header's
   foreach(source ${sources})
     file(STRINGS "${source}" operators REGEX "^#include <(ATen|torch)/")
     list(FILTER operators EXCLUDE REGEX "<ATen/(core/(Tensor|grad_mode)|Parallel|Version)\\.h>")
