@@ -17,7 +17,7 @@
 #include "limbeck/data/loader.h"
 #include "limbeck/model/model.h"
 #include "limbeck/train/determinism.h"
-#include "limbeck/train/optimizer.h"
+#include "limbeck/train/optim/optimizer.h"
 
 namespace limbeck::train {
 

@@ -13,7 +13,7 @@
 #include "limbeck/data/loader.h"
 #include "limbeck/model/model.h"
 #include "limbeck/train/checkpoint.h"
-#include "limbeck/train/optimizer.h"
+#include "limbeck/train/optim/optimizer.h"
 #include "limbeck/train/precision.h"
 #include "limbeck/train/schedule.h"
 

@@ -1,6 +1,7 @@
-#include "limbeck/train/optimizer.h"
+#include "limbeck/train/optim/optimizer.h"
 
 #include <ATen/ATen.h>
+#include <ATen/core/grad_mode.h>
 #include <torch/optim/adamw.h>
 #include <torch/optim/sgd.h>
 
@@ -44,21 +45,6 @@ std::vector<const char*> state_fields(OptimizerKind kind) {
 
 std::string state_name(const char* field, const NamedTensor& parameter) {
   return std::string(field) + "/" + parameter.name;
-}
-
-std::vector<at::Tensor> gradients_of(const std::vector<NamedTensor>& parameters) {
-  std::vector<at::Tensor> gradients;
-  for (const NamedTensor& parameter : parameters) {
-    if (parameter.tensor.grad().defined()) gradients.push_back(parameter.tensor.grad());
-  }
-  return gradients;
-}
-
-double joint_norm(const std::vector<at::Tensor>& gradients) {
-  if (gradients.empty()) return 0;
-  std::vector<at::Tensor> norms;
-  for (const at::Tensor& norm : at::_foreach_norm(gradients, 2)) norms.push_back(norm.to(at::kFloat));
-  return at::linalg_vector_norm(at::stack(norms), 2).item<double>();
 }
 
 /// Settings of one group after its overrides.
@@ -198,16 +184,6 @@ void Optimizer::load_state(const std::vector<NamedTensor>& state) {
   }
   LIMBECK_CHECK(by_name.empty(), "[optimizer] state '{}' belongs to no parameter of this optimizer",
                 by_name.begin()->first);
-}
-
-double grad_norm(const std::vector<NamedTensor>& parameters) { return joint_norm(gradients_of(parameters)); }
-
-double clip_grad_norm(const std::vector<NamedTensor>& parameters, double max_norm) {
-  const std::vector<at::Tensor> gradients = gradients_of(parameters);
-  const double total = joint_norm(gradients);
-  const double scale = max_norm / (total + 1e-6);  // as torch.nn.utils.clip_grad_norm_
-  if (!gradients.empty() && scale < 1) at::_foreach_mul_(gradients, scale);
-  return total;
 }
 
 void OptimizerOptions::validate() const {

@@ -9,10 +9,9 @@
 #include <vector>
 
 #include "limbeck/graph/weights/tensor_storage.h"
+#include "limbeck/train/optim/gradients.h"
 
 namespace limbeck::train {
-
-using weights::NamedTensor;
 
 enum class OptimizerKind : uint8_t {
   sgd,    // torch::optim::SGD
@@ -68,12 +67,5 @@ class Optimizer {
   struct Impl;
   std::unique_ptr<Impl> impl_;
 };
-
-/// The joint 2-norm of all gradients. Parameters without gradient are passed over.
-double grad_norm(const std::vector<NamedTensor>& parameters);
-
-/// Scales all gradients so that their joint 2-norm is at most `max_norm`; returns the norm before
-/// (torch.nn.utils.clip_grad_norm_). Parameters without gradient are passed over.
-double clip_grad_norm(const std::vector<NamedTensor>& parameters, double max_norm);
 
 }  // namespace limbeck::train

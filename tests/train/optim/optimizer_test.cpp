@@ -1,4 +1,4 @@
-#include "limbeck/train/optimizer.h"
+#include "limbeck/train/optim/optimizer.h"
 
 #include <ATen/ATen.h>
 #include <gtest/gtest.h>
