@@ -1,6 +1,7 @@
 #include "limbeck/data/dataset.h"
 
 #include "limbeck/core/error.h"
+#include "limbeck/core/hash.h"
 #include "limbeck/core/rng.h"
 
 #include <fmt/format.h>
@@ -27,9 +28,14 @@ class Subset final : public Dataset {
   ImageShape shape() const override { return whole_->shape(); }
   const std::vector<std::string>& class_names() const override { return whole_->class_names(); }
 
-  Sample sample(std::int64_t index) const override {
-    LIMBECK_CHECK(index >= 0 && index < size(), "[data] {} has {} samples, no sample {}.", name_, size(), index);
-    return whole_->sample(rows_[static_cast<std::size_t>(index)]);
+  Sample sample(std::int64_t index) const override { return whole_->sample(row(index)); }
+  std::int64_t label(std::int64_t index) const override { return whole_->label(row(index)); }
+  std::optional<EncodedSample> encoded(std::int64_t index) const override { return whole_->encoded(row(index)); }
+
+  std::string identity() const override {
+    core::Sha256 hash;
+    hash.update(std::as_bytes(std::span(rows_)));
+    return fmt::format("{} of {}", hash.finish_hex(), whole_->identity());
   }
 
   std::optional<PixelView> pixels() const override {
@@ -39,6 +45,11 @@ class Subset final : public Dataset {
   }
 
  private:
+  std::int64_t row(std::int64_t index) const {
+    LIMBECK_CHECK(index >= 0 && index < size(), "[data] {} has {} samples, no sample {}.", name_, size(), index);
+    return rows_[static_cast<std::size_t>(index)];
+  }
+
   std::shared_ptr<const Dataset> whole_;
   std::vector<std::int64_t> rows_;         // indices into whole_
   std::vector<std::int64_t> memory_rows_;  // the same as rows of its memory
@@ -48,6 +59,7 @@ class Subset final : public Dataset {
 }  // namespace
 
 std::string to_string(const ImageShape& shape) {
+  if (shape.is_open()) return fmt::format("[{}, H, W]", shape.channels);
   return fmt::format("[{}, {}, {}]", shape.channels, shape.height, shape.width);
 }
 

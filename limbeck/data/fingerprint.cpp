@@ -11,7 +11,7 @@ std::string fingerprint(const Dataset& dataset) {
   core::Sha256 hash;
   hash.update(fmt::format("{} {} {}\n", dataset.size(), to_string(dataset.shape()), dataset.class_names()));
   const std::optional<PixelView> view = dataset.pixels();
-  if (!view) return hash.update(dataset.name()).finish_hex();
+  if (!view) return hash.update(dataset.identity()).finish_hex();
   const auto image_bytes = static_cast<std::size_t>(dataset.shape().numel());
   for (std::int64_t i = 0; i < dataset.size(); ++i) {
     const std::int64_t row = view->row(i);

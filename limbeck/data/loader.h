@@ -10,12 +10,21 @@
 
 namespace limbeck::data {
 
+/// A sample that a batch lacks since it could not be read, and why: the text of its error.
+struct SkippedSample {
+  std::int64_t index = 0;
+  std::string reason;
+};
+
 /// x: float32 [B, C, H, W] (channels_last strides if asked for); y: int64 [B], labels; index: int64 [B], the samples'
-/// indices in the dataset.
+/// indices in the dataset; targets: float32 [B, classes], what the model should give where labels are soft (MixUp,
+/// CutMix), else undefined.
 struct Batch {
   at::Tensor x;
   at::Tensor y;
   at::Tensor index;
+  at::Tensor targets = {};
+  std::vector<SkippedSample> skipped = {};  ///< with OnError::skip
 
   std::int64_t size() const { return y.size(0); }
 };

@@ -1,11 +1,14 @@
 #include "limbeck/core/error.h"
+#include "limbeck/data/orientation.h"
 #include "limbeck/data/raster.h"
 
+#include <ATen/ops/empty.h>
 #include <png.h>
 
 #include <csetjmp>
 #include <cstdio>
 #include <cstring>
+#include <vector>
 
 namespace limbeck::data {
 namespace {
@@ -41,14 +44,21 @@ void read_bytes(png_structp png, png_bytep out, png_size_t count) {
   reader->left -= count;
 }
 
-// Reads up to the pixels and has them come as 8-bit gray or RGB. False after an error.
-bool read_header(PngReader& reader) {
+// Reads up to the pixels. False after an error.
+bool read_info(PngReader& reader) {
   if (setjmp(png_jmpbuf(reader.png))) return false;
   png_set_read_fn(reader.png, &reader, read_bytes);
   png_read_info(reader.png, reader.info);
+  return true;
+}
+
+// Has the pixels come as 8-bit gray or RGB, as RGB alone if colours are asked for. False after an error.
+bool choose_output(PngReader& reader, Channels channels) {
+  if (setjmp(png_jmpbuf(reader.png))) return false;
   png_set_strip_16(reader.png);
   png_set_expand(reader.png);
   png_set_strip_alpha(reader.png);
+  if (channels == Channels::rgb) png_set_gray_to_rgb(reader.png);
   png_set_interlace_handling(reader.png);
   png_read_update_info(reader.png, reader.info);
   return true;
@@ -66,28 +76,50 @@ bool read_pixels(PngReader& reader, png_bytepp rows) {
   fail<IoError>("[image] {} cannot be read as PNG: {}. Fetch the file again.", name, reader.message);
 }
 
-}  // namespace
-
-Raster decode_png(std::span<const std::uint8_t> file, const std::string& name, const ImageLimits& limits) {
-  PngReader reader;
+void open(PngReader& reader, std::span<const std::uint8_t> file, const std::string& name, const ImageLimits& limits) {
   reader.next = file.data();
   reader.left = file.size();
-  const PngCloser closer{reader};
   reader.png = png_create_read_struct(PNG_LIBPNG_VER_STRING, &reader, on_error, on_warning);
   if (reader.png != nullptr) reader.info = png_create_info_struct(reader.png);
   if (reader.info == nullptr) fail<IoError>("[image] {}: libpng could not start.", name);
   png_set_chunk_malloc_max(reader.png, png_alloc_size_t{8} << 20);
-  if (!read_header(reader)) fail_damaged(name, reader);
-  const png_uint_32 height = png_get_image_height(reader.png, reader.info);
-  const png_uint_32 width = png_get_image_width(reader.png, reader.info);
-  check_sides(height, width, name, limits);
-  Raster raster{height, width, png_get_channels(reader.png, reader.info), {}};
-  raster.bytes.resize(std::size_t{height} * png_get_rowbytes(reader.png, reader.info));
+  if (!read_info(reader)) fail_damaged(name, reader);
+  check_sides(png_get_image_height(reader.png, reader.info), png_get_image_width(reader.png, reader.info), name,
+              limits);
+}
+
+// Of the chunk eXIf, if it stands before the pixels, as it does in what Pillow and cameras write.
+Orientation orientation_of(const PngReader& reader) {
+  png_uint_32 num_bytes = 0;
+  png_bytep exif = nullptr;
+  if (png_get_eXIf_1(reader.png, reader.info, &num_bytes, &exif) == 0) return Orientation::upright;
+  return parse_exif_orientation({exif, num_bytes});
+}
+
+}  // namespace
+
+ImageHeader read_png_header(std::span<const std::uint8_t> file, const std::string& name, const ImageLimits& limits) {
+  PngReader reader;
+  const PngCloser closer{reader};
+  open(reader, file, name, limits);
+  return {png_get_image_height(reader.png, reader.info), png_get_image_width(reader.png, reader.info),
+          orientation_of(reader)};
+}
+
+at::Tensor decode_png(std::span<const std::uint8_t> file, const std::string& name, Channels channels,
+                      const ImageLimits& limits) {
+  PngReader reader;
+  const PngCloser closer{reader};
+  open(reader, file, name, limits);
+  if (!choose_output(reader, channels)) fail_damaged(name, reader);
+  const std::int64_t height = png_get_image_height(reader.png, reader.info);
+  const std::int64_t width = png_get_image_width(reader.png, reader.info);
+  at::Tensor pixels = at::empty({height, width, png_get_channels(reader.png, reader.info)}, at::kByte);
   std::vector<png_bytep> rows;
-  for (png_uint_32 y = 0; y < height; ++y)
-    rows.push_back(raster.bytes.data() + std::size_t{y} * width * raster.channels);
+  auto* first = pixels.mutable_data_ptr<std::uint8_t>();
+  for (std::int64_t y = 0; y < height; ++y) rows.push_back(first + y * pixels.stride(0));
   if (!read_pixels(reader, rows.data())) fail_damaged(name, reader);
-  return raster;
+  return pixels;
 }
 
 }  // namespace limbeck::data

@@ -16,11 +16,10 @@ at::Tensor decode(const std::string& file, Channels channels = Channels::rgb, co
   return decode_image({reinterpret_cast<const std::uint8_t*>(file.data()), file.size()}, "picture", channels, limits);
 }
 
-template <class E = IoError>
 std::string refusal(const std::string& file, const ImageLimits& limits = {}) {
   try {
     decode(file, Channels::rgb, limits);
-  } catch (const E& error) {
+  } catch (const IoError& error) {
     return error.what();
   }
   return "accepted";
@@ -33,7 +32,7 @@ struct Picture {
   std::int64_t height, width;
 };
 
-// FILE.pixels holds what Pillow's convert("RGB") and convert("L") give: [3, H, W], then [1, H, W].
+// FILE.pixels holds what Pillow's exif_transpose, convert("RGB") and convert("L") give: [3, H, W], then [1, H, W].
 class DecodeImage : public ::testing::TestWithParam<Picture> {};
 
 TEST_P(DecodeImage, GivesThePixelsThatPillowGives) {
@@ -45,23 +44,33 @@ TEST_P(DecodeImage, GivesThePixelsThatPillowGives) {
   EXPECT_TRUE(at::equal(read_image(kFolder + file, Channels::gray), planes.slice(0, 3)));
 }
 
-INSTANTIATE_TEST_SUITE_P(Files, DecodeImage,
-                         ::testing::Values(Picture{"rgb.png", 4, 5}, Picture{"rgba.png", 4, 5},
-                                           Picture{"gray.png", 4, 5}, Picture{"gray_alpha.png", 4, 5},
-                                           Picture{"one_bit.png", 4, 5}, Picture{"palette.png", 4, 5},
-                                           Picture{"gray16.png", 4, 5}, Picture{"interlaced_gamma.png", 7, 9},
-                                           Picture{"rgb.jpg", 19, 21}, Picture{"rgb_progressive.jpg", 19, 21},
-                                           Picture{"gray.jpg", 19, 21}),
-                         [](const auto& one) {
-                           std::string name = one.param.file;
-                           name[name.find('.')] = '_';
-                           return name;
-                         });
+INSTANTIATE_TEST_SUITE_P(
+    Files, DecodeImage,
+    ::testing::Values(Picture{"rgb.png", 4, 5}, Picture{"rgba.png", 4, 5}, Picture{"gray.png", 4, 5},
+                      Picture{"gray_alpha.png", 4, 5}, Picture{"one_bit.png", 4, 5}, Picture{"palette.png", 4, 5},
+                      Picture{"gray16.png", 4, 5}, Picture{"interlaced_gamma.png", 7, 9}, Picture{"rgb.jpg", 19, 21},
+                      Picture{"rgb_progressive.jpg", 19, 21}, Picture{"gray.jpg", 19, 21},
+                      Picture{"colours_444.jpg", 37, 50}, Picture{"colours_422.jpg", 37, 50},
+                      Picture{"colours_420.jpg", 37, 50}, Picture{"progressive_444.jpg", 37, 50},
+                      Picture{"progressive_422.jpg", 37, 50}, Picture{"progressive_420.jpg", 37, 50},
+                      Picture{"progressive_gray.jpg", 37, 50}, Picture{"restarts.jpg", 37, 50},
+                      Picture{"cmyk.jpg", 37, 50}, Picture{"ycck.jpg", 37, 50}, Picture{"progressive_cmyk.jpg", 37, 50},
+                      Picture{"exif_1.jpg", 37, 50}, Picture{"exif_2.jpg", 37, 50}, Picture{"exif_3.jpg", 37, 50},
+                      Picture{"exif_4.jpg", 37, 50}, Picture{"exif_5.jpg", 50, 37}, Picture{"exif_6.jpg", 50, 37},
+                      Picture{"exif_7.jpg", 50, 37}, Picture{"exif_8.jpg", 50, 37}, Picture{"exif_gray_6.jpg", 50, 37},
+                      Picture{"exif_99.jpg", 37, 50}, Picture{"palette_transparent.png", 11, 13},
+                      Picture{"palette_4_bit.png", 11, 13}, Picture{"colours_transparent.png", 11, 13},
+                      Picture{"colours_16_bit.png", 11, 13}, Picture{"gray_2_bit.png", 11, 13},
+                      Picture{"exif_6.png", 13, 11}, Picture{"exif_3.png", 11, 13}),
+    [](const auto& one) {
+      std::string name = one.param.file;
+      name[name.find('.')] = '_';
+      return name;
+    });
 
 TEST(ImageFile, RefusesOtherFormatsAndMissingFiles) {
   EXPECT_EQ(refusal("GIF89a"), "[image] picture is neither PNG nor JPEG. Convert it to one of them.");
   EXPECT_TRUE(contains(refusal(""), "neither PNG nor JPEG"));
-  EXPECT_TRUE(contains(refusal<Unsupported>(core::read_file(kFolder + "cmyk.jpg")), "is a JPEG in CMYK"));
   EXPECT_THROW(read_image(kFolder + "nothing.png", Channels::rgb), IoError);
   EXPECT_THROW(read_image(kFolder + "rgb.png", Channels::rgb, {.max_file_bytes = 10}), IoError);
 }
