@@ -16,6 +16,7 @@
 #include "limbeck/recipe/run.h"
 #include "limbeck/report/comparison.h"
 #include "limbeck/train/losses.h"
+#include "limbeck/train/optimize.h"
 #include "limbeck/train/trainer.h"
 #include "limbeck/zoo/zoo.h"
 
@@ -27,6 +28,13 @@ using distill::kd;
 using distill::KdOptions;
 using measure::evaluate;
 using measure::profile;
+using train::Buffers;
 using train::cross_entropy;
+using train::frozen_train;
+using train::ModelSet;
+using train::optimize;
+using train::OptimizerRef;
+using train::Precision;
+using train::Role;
 
 }  // namespace limbeck

@@ -4,6 +4,7 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
+#include <cstdint>
 #include <regex>
 #include <unordered_set>
 
@@ -46,6 +47,7 @@ struct Model::State {
   ModeRules rules;
   std::vector<graph::Mode> modes;  // rules resolved for the graph's scopes
   graph::Mode accepted = graph::Mode::none;
+  uint64_t revision = 0;
   std::vector<std::unique_ptr<Interpreter>> interpreters;  // the latest one first
 
   explicit State(graph::Graph g) : graph(std::move(g)), modes(rules.resolve(graph)) {}
@@ -54,18 +56,24 @@ struct Model::State {
   void renew() {
     interpreters.clear();
     modes = rules.resolve(graph);
+    ++revision;
   }
 
   Interpreter& interpreter_for(const RunOptions& options) {
+    return options.mode ? interpreter_for(options, rules.with_root(*options.mode).resolve(graph))
+                        : interpreter_for(options, modes);
+  }
+
+  Interpreter& interpreter_for(const RunOptions& options, const std::vector<graph::Mode>& run_modes) {
     const auto known = std::find_if(interpreters.begin(), interpreters.end(), [&](const auto& candidate) {
       const ProgramKey& key = candidate->program().key;
-      return key.modes == modes && key.taps == options.taps && key.state_updates == options.state_updates;
+      return key.modes == run_modes && key.taps == options.taps && key.state_updates == options.state_updates;
     });
     if (known != interpreters.end()) {
       std::rotate(interpreters.begin(), known, known + 1);
     } else {
-      check_assumptions(graph, modes, accepted);
-      ProgramKey key{.modes = modes, .taps = options.taps, .state_updates = options.state_updates};
+      check_assumptions(graph, run_modes, accepted);
+      ProgramKey key{.modes = run_modes, .taps = options.taps, .state_updates = options.state_updates};
       interpreters.insert(interpreters.begin(), std::make_unique<Interpreter>(prepare_program(graph, std::move(key))));
       if (interpreters.size() > kMaxInterpreters) interpreters.pop_back();
     }
@@ -101,6 +109,8 @@ Model Model::with_own_modes() const {
   other.state_->accepted = state_->accepted;
   return other;
 }
+
+uint64_t Model::revision() const { return state_->revision; }
 
 std::vector<NamedTensor> Model::named_parameters(std::string_view pattern) const {
   const std::regex expression = compile_pattern(pattern);

@@ -8,6 +8,7 @@
 
 #include <ATen/core/Tensor.h>
 
+#include <cstdint>
 #include <map>
 #include <memory>
 #include <optional>
@@ -53,6 +54,8 @@ enum class StateUpdates : uint8_t { apply, discard };  // running statistics and
 struct RunOptions {
   std::vector<std::string> taps{};  // scope[@call][#i] or value names, returned beside the outputs with gradients
   StateUpdates state_updates = StateUpdates::apply;
+  /// train or eval for this run, instead of the handle's own mode; scopes that were given a mode of their own keep it.
+  std::optional<graph::Mode> mode{};
 };
 
 struct HeadOptions {
@@ -73,6 +76,8 @@ class Model {
   /// A model on the same parameters and buffers with modes of its own, eval at first: for running it without a change
   /// of this one's modes. What was accepted (accept_assumptions) holds for it too.
   Model with_own_modes() const;
+  /// Another number after every change of the graph: its parameters may then be other tensors.
+  uint64_t revision() const;
 
   // --- parameters ----------------------------------------------------------------------------------------------
   /// Tensors of parameters (not buffers) whose name matches the ECMAScript regular expression `pattern` anywhere; each

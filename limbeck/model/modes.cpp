@@ -29,6 +29,12 @@ void ModeRules::set(std::string scope, graph::Mode mode) {
   rules_.emplace_back(std::move(scope), mode);
 }
 
+ModeRules ModeRules::with_root(graph::Mode mode) const {
+  ModeRules rules = *this;
+  rules.root_ = mode;
+  return rules;
+}
+
 std::vector<graph::Mode> ModeRules::resolve(const graph::Graph& graph) const {
   std::vector<graph::Mode> modes;
   modes.reserve(graph.scopes().size());

@@ -17,6 +17,8 @@ class ModeRules {
   void set_all(graph::Mode mode);
   /// The mode of `scope` and everything below it.
   void set(std::string scope, graph::Mode mode);
+  /// The same rules of scopes under another mode of the root.
+  ModeRules with_root(graph::Mode mode) const;
   /// The mode of each scope of `graph`, by its id; the root's stands at 0.
   std::vector<graph::Mode> resolve(const graph::Graph& graph) const;
 

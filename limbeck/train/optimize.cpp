@@ -1,0 +1,331 @@
+#include "limbeck/train/optimize.h"
+
+#include <ATen/core/grad_mode.h>
+#include <ATen/ops/full_like.h>
+#include <ATen/ops/isfinite.h>
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <utility>
+
+#include "limbeck/core/error.h"
+#include "limbeck/core/log.h"
+#include "limbeck/train/optim/gradients.h"
+#include "limbeck/train/sets/describe_set.h"
+#include "limbeck/train/sets/update_plan.h"
+
+namespace limbeck::train {
+
+namespace {
+
+std::vector<Member> members_of(const std::vector<SetModel>& models) {
+  std::vector<Member> members;
+  for (const SetModel& model : models) {
+    LIMBECK_CHECK(!model.name.empty(), "[optimize] model {} has no name", members.size());
+    for (const Member& other : members) {
+      LIMBECK_CHECK(other.name != model.name, "[optimize] two models are called '{}'. Give each its own name.",
+                    model.name);
+    }
+    LIMBECK_CHECK(model.model.get() != nullptr, "[optimize] '{}' is a null pointer", model.name);
+    members.push_back({.name = model.name, .model = model.model.get(), .role = model.role});
+  }
+  LIMBECK_CHECK(!members.empty(), "[optimize] the set has no model");
+  return members;
+}
+
+std::vector<at::Tensor> tensors_of(const Inputs& inputs) {
+  std::vector<at::Tensor> tensors;
+  for (const NamedTensor& input : inputs.tensors()) tensors.push_back(input.tensor);
+  return tensors;
+}
+
+/// The first parameter whose gradient is not finite.
+std::string first_not_finite(const std::vector<NamedTensor>& parameters) {
+  for (const NamedTensor& parameter : parameters) {
+    const at::Tensor gradient = parameter.tensor.grad();
+    if (gradient.defined() && !at::isfinite(gradient).all().item<bool>()) return parameter.name;
+  }
+  return {};
+}
+
+/// All gradients become undefined, as zero_grad(set_to_none=True) has it.
+void clear_gradients(const std::vector<at::Tensor>& parameters) {
+  for (const at::Tensor& parameter : parameters) parameter.mutable_grad().reset();
+}
+
+}  // namespace
+
+void SetOptions::validate() const {
+  LIMBECK_CHECK(clip_norm >= 0, "[optimize] clip_norm must be at least 0, got {}", clip_norm);
+  LIMBECK_CHECK(accumulate >= 1, "[optimize] accumulate must be at least 1, got {}", accumulate);
+  scaler.validate();
+}
+
+struct ModelSet::Impl {
+  std::vector<Member> members;
+  std::vector<OptimizerRef> optimizers;
+  Precision precision;
+  SetOptions options;
+  std::optional<LossScaler> scaler;
+
+  std::vector<uint64_t> signature;
+  std::optional<UpdatePlan> plan;                    // as of `signature`
+  std::vector<std::vector<NamedTensor>> parameters;  // by member, as of `signature`
+  std::vector<bool> was_warned_of;                   // by optimizer
+
+  int64_t micro_batches = 0;         // step() calls since the last update
+  bool has_fresh_gradients = false;  // backward() since the last step()
+  std::vector<at::Tensor> losses;    // since the last update
+  int64_t updates = 0;
+
+  /// Ownership anew where groups or models changed.
+  void refresh() {
+    std::vector<uint64_t> now = plan_signature(members, optimizers);
+    if (plan && now == signature) return;
+    plan = plan_updates(members, optimizers);
+    signature = std::move(now);
+    parameters.clear();
+    for (const Member& member : members) parameters.push_back(member.model->parameters());
+    warn_of_idle();
+  }
+
+  void warn_of_idle() {
+    was_warned_of.resize(optimizers.size());
+    for (std::size_t i = 0; i < optimizers.size(); ++i) {
+      if (!plan->is_idle[i] || was_warned_of[i]) continue;
+      was_warned_of[i] = true;
+      core::log_warning("{}", idle_optimizer_warning(i, *optimizers[i]));
+    }
+  }
+
+  void check_closures() const {
+    for (const OptimizerRef& optimizer : optimizers) {
+      if (!optimizer->needs_closure()) continue;
+      LIMBECK_CHECK(options.accumulate == 1,
+                    "[optimize] {} evaluates the model within its step: accumulate must be 1, got {}",
+                    optimizer->name(), options.accumulate);
+      if (precision == Precision::fp16) {
+        fail<Unsupported>(
+            "[optimize] {} evaluates the model within its step, where a loss scale can't change. Use "
+            "bf16 or fp32.",
+            optimizer->name());
+      }
+    }
+  }
+
+  std::size_t index_of(std::string_view name) const {
+    std::vector<std::string> names;
+    for (std::size_t i = 0; i < members.size(); ++i) {
+      if (members[i].name == name) return i;
+      names.push_back(members[i].name);
+    }
+    fail<InvalidArgument>("[optimize] no model '{}' in the set of {}.{}", name, fmt::format("{}", names.size()),
+                          nearest_hint(name, names));
+  }
+
+  // --- gradients -----------------------------------------------------------------------------------------------
+  bool is_fresh_step() const { return micro_batches == 0 && !has_fresh_gradients; }
+
+  void forget_gradients() {
+    refresh();
+    clear_gradients(plan->with_gradient);
+    losses.clear();
+    micro_batches = 0;
+    has_fresh_gradients = false;
+  }
+
+  void backward(const at::Tensor& loss, RetainGraph retain) {
+    LIMBECK_CHECK(loss.defined() && loss.numel() == 1, "[optimize] backward takes a scalar loss, got {}",
+                  loss.defined() ? fmt::format("{} numbers", loss.numel()) : "an undefined tensor");
+    LIMBECK_CHECK(loss.requires_grad(),
+                  "[optimize] the loss has no gradient: no model with the role train had a part in it, or gradients "
+                  "were off");
+    if (is_fresh_step()) forget_gradients();
+    const double factor = (scaler ? scaler->scale() : 1.0) / static_cast<double>(options.accumulate);
+    // A float16 loss could not carry the scale.
+    const at::Tensor wide = loss.scalar_type() == at::kHalf ? loss.to(at::kFloat) : loss;
+    wide.backward(factor == 1 ? at::Tensor() : at::full_like(wide, factor), retain == RetainGraph::yes);
+    losses.push_back(loss.detach());
+    has_fresh_gradients = true;
+  }
+
+  // --- steps ---------------------------------------------------------------------------------------------------
+  std::vector<at::Tensor> gradients() const {
+    std::vector<at::Tensor> result = gradients_of(plan->updated);
+    const bool has_any = std::any_of(result.begin(), result.end(), [](const at::Tensor& g) { return g.defined(); });
+    LIMBECK_CHECK(has_any,
+                  "[optimize] no parameter that an optimizer owns has a gradient: the loss does not depend on them");
+    return result;
+  }
+
+  bool are_losses_finite() const {
+    return std::all_of(losses.begin(), losses.end(),
+                       [](const at::Tensor& loss) { return std::isfinite(loss.item<double>()); });
+  }
+
+  [[noreturn]] void fail_not_finite() const {
+    const std::string parameter = first_not_finite(plan->updated);
+    fail<InvalidArgument>(
+        "[optimize] the {} became infinite or NaN in step {}{}. Nothing was updated. Lower the learning rate or set "
+        "clip_norm.",
+        are_losses_finite() ? "gradients" : "loss", updates + 1,
+        parameter.empty() ? "" : fmt::format(", first in the gradient of {}", parameter));
+  }
+
+  /// Unscales, weights and clips the gradients in place. Nothing where they are not finite.
+  std::optional<double> finish_gradients(double factor) {
+    const std::vector<at::Tensor> all = gradients();
+    const GradientStatistics statistics = gradient_statistics(all);
+    if (!statistics.is_finite || !are_losses_finite()) return std::nullopt;
+    const double norm = statistics.norm * factor;
+    if (options.clip_norm > 0) factor *= clip_factor(norm, options.clip_norm);
+    if (factor != 1) scale_gradients(all, factor);
+    return norm;
+  }
+
+  /// Updates from the gradients of `num_micro_batches`, whose losses were weighted for options.accumulate of them.
+  SetStep update(int64_t num_micro_batches) {
+    refresh();
+    const double weight = static_cast<double>(options.accumulate) / static_cast<double>(num_micro_batches);
+    const std::optional<double> norm = finish_gradients(weight / (scaler ? scaler->scale() : 1.0));
+    if (!norm && !scaler) fail_not_finite();
+    begin_next_step();
+    if (scaler) scaler->update(!norm);
+    if (!norm) return {.is_skipped = true};
+    const HiddenGradients hidden(plan->untouchable);
+    for (std::size_t i = 0; i < optimizers.size(); ++i) {
+      if (!plan->is_idle[i]) optimizers[i]->step({});
+    }
+    ++updates;
+    return {.is_updated = true, .grad_norm = *norm};
+  }
+
+  /// Gradients stay readable; the next backward() forgets them.
+  void begin_next_step() {
+    micro_batches = 0;
+    has_fresh_gradients = false;
+    losses.clear();
+  }
+
+  SetStep end_micro_batch() {
+    LIMBECK_CHECK(has_fresh_gradients,
+                  "[optimize] step() without a backward() of the set before it: call set.backward(loss), not "
+                  "loss.backward()");
+    has_fresh_gradients = false;
+    if (++micro_batches < options.accumulate) return {};
+    return update(micro_batches);
+  }
+
+  /// Runs the user's closure and makes its gradients ready for an optimizer. Returns the loss; sets `norm`.
+  at::Tensor evaluate(const LossClosure& closure, double& norm) {
+    begin_next_step();
+    const at::AutoGradMode on(true);
+    const at::Tensor loss = closure();
+    LIMBECK_CHECK(has_fresh_gradients, "[optimize] the closure of step() must call backward() of the set");
+    const std::optional<double> finished = finish_gradients(1);
+    if (!finished) fail_not_finite();
+    norm = *finished;
+    return loss;
+  }
+
+  bool needs_closure() const {
+    return std::any_of(optimizers.begin(), optimizers.end(),
+                       [](const OptimizerRef& optimizer) { return optimizer->needs_closure(); });
+  }
+
+  SetStep step_with_closures(const LossClosure& closure) {
+    refresh();
+    RestoredWeights weights(plan->updated);
+    const HiddenGradients hidden(plan->untouchable);
+    double norm = 0;
+    bool is_evaluated = false;
+    for (const bool with_closure : {false, true}) {
+      for (std::size_t i = 0; i < optimizers.size(); ++i) {
+        if (plan->is_idle[i] || optimizers[i]->needs_closure() != with_closure) continue;
+        if (!with_closure && !std::exchange(is_evaluated, true)) evaluate(closure, norm);
+        optimizers[i]->step(with_closure ? LossClosure([&] { return evaluate(closure, norm); }) : LossClosure());
+      }
+    }
+    weights.keep();
+    begin_next_step();
+    ++updates;
+    return {.is_updated = true, .grad_norm = norm};
+  }
+};
+
+ModelSet::ModelSet(std::vector<SetModel> models, std::vector<OptimizerRef> optimizers, Precision precision,
+                   const SetOptions& options)
+    : impl_(std::make_unique<Impl>()) {
+  options.validate();
+  impl_->members = members_of(models);
+  impl_->optimizers = std::move(optimizers);
+  impl_->precision = precision;
+  impl_->options = options;
+  if (precision == Precision::fp16) impl_->scaler.emplace(options.scaler);
+  impl_->check_closures();
+  impl_->refresh();
+}
+
+ModelSet::~ModelSet() = default;
+ModelSet::ModelSet(ModelSet&&) noexcept = default;
+ModelSet& ModelSet::operator=(ModelSet&&) noexcept = default;
+
+RoleScope ModelSet::enter(std::string_view name, std::span<const at::Tensor> inputs) {
+  const std::size_t index = impl_->index_of(name);
+  impl_->refresh();
+  return RoleScope(*impl_->members[index].role, impl_->precision, impl_->parameters[index], inputs);
+}
+
+Outputs ModelSet::forward(std::string_view name, const Inputs& inputs, const ForwardOptions& options) {
+  const RoleScope scope = enter(name, tensors_of(inputs));
+  MemberRun run = scope.run();
+  run.taps = options.taps;
+  return member(name).run(inputs, run);
+}
+
+void ModelSet::backward(const at::Tensor& loss, RetainGraph retain) { impl_->backward(loss, retain); }
+
+SetStep ModelSet::step() {
+  for (const OptimizerRef& optimizer : impl_->optimizers) {
+    LIMBECK_CHECK(!optimizer->needs_closure(),
+                  "[optimize] {} evaluates the model within its step: call step(closure), whose closure calls forward "
+                  "and backward and returns the loss",
+                  optimizer->name());
+  }
+  return impl_->end_micro_batch();
+}
+
+SetStep ModelSet::step(const LossClosure& closure) {
+  LIMBECK_CHECK(closure != nullptr, "[optimize] step got an empty closure");
+  if (impl_->needs_closure()) return impl_->step_with_closures(closure);
+  closure();
+  return impl_->end_micro_batch();
+}
+
+SetStep ModelSet::finish_accumulation() {
+  const int64_t done = impl_->micro_batches + (impl_->has_fresh_gradients ? 1 : 0);
+  return done == 0 ? SetStep{} : impl_->update(done);
+}
+
+void ModelSet::zero_grad() { impl_->forget_gradients(); }
+
+Role ModelSet::role(std::string_view name) const { return *impl_->members[impl_->index_of(name)].role; }
+
+SetMember& ModelSet::member(std::string_view name) { return *impl_->members[impl_->index_of(name)].model; }
+
+Precision ModelSet::precision() const { return impl_->precision; }
+
+LossScaler* ModelSet::scaler() { return impl_->scaler ? &*impl_->scaler : nullptr; }
+
+SetReport ModelSet::report() const {
+  impl_->refresh();
+  return describe_set(impl_->members, impl_->optimizers, *impl_->plan, impl_->precision);
+}
+
+ModelSet optimize(std::vector<SetModel> models, std::vector<OptimizerRef> optimizers, Precision precision,
+                  const SetOptions& options) {
+  return {std::move(models), std::move(optimizers), precision, options};
+}
+
+}  // namespace limbeck::train
