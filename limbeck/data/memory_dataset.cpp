@@ -1,6 +1,7 @@
 #include "limbeck/data/memory_dataset.h"
 
 #include "limbeck/core/error.h"
+#include "limbeck/core/hash.h"
 
 #include <utility>
 
@@ -21,8 +22,22 @@ class MemoryDataset final : public Dataset {
   const std::vector<std::string>& class_names() const override { return class_names_; }
 
   Sample sample(std::int64_t index) const override {
+    const std::int64_t its_label = label(index);  // refuses a wrong index
+    return {images_.select(0, index), its_label};
+  }
+
+  std::int64_t label(std::int64_t index) const override {
     LIMBECK_CHECK(index >= 0 && index < size(), "[data] {} has {} samples, no sample {}.", name_, size(), index);
-    return {images_.select(0, index), labels_.const_data_ptr<std::int64_t>()[index]};
+    return labels_.const_data_ptr<std::int64_t>()[index];
+  }
+
+  // Bytes are hashed where they are asked for (see fingerprint.h); floats, which have no such view, here.
+  std::string identity() const override {
+    core::Sha256 hash;
+    for (const at::Tensor& one : {images_, labels_}) {
+      hash.update(std::span(static_cast<const std::byte*>(one.const_data_ptr()), one.nbytes()));
+    }
+    return hash.finish_hex();
   }
 
   std::optional<PixelView> pixels() const override {
@@ -61,13 +76,6 @@ std::shared_ptr<const Dataset> memory_dataset(std::string name, const at::Tensor
   check_labels(name, dense_labels, static_cast<std::int64_t>(class_names.size()));
   return std::make_shared<MemoryDataset>(std::move(name), images.contiguous(), std::move(dense_labels),
                                          std::move(class_names));
-}
-
-std::vector<std::string> numbered_class_names(std::int64_t num_classes) {
-  std::vector<std::string> names;
-  names.reserve(static_cast<std::size_t>(num_classes));
-  for (std::int64_t i = 0; i < num_classes; ++i) names.push_back(std::to_string(i));
-  return names;
 }
 
 }  // namespace limbeck::data

@@ -2,6 +2,7 @@
 // shortest way to bring data of one's own.
 #pragma once
 
+#include "limbeck/data/class_names.h"
 #include "limbeck/data/dataset.h"
 
 namespace limbeck::data {
@@ -11,8 +12,5 @@ namespace limbeck::data {
 /// Throws InvalidArgument if shapes or dtypes differ from that, or a label is no index into `class_names`.
 std::shared_ptr<const Dataset> memory_dataset(std::string name, const at::Tensor& images, const at::Tensor& labels,
                                               std::vector<std::string> class_names);
-
-/// Names "0", "1", ... for classes that have none.
-std::vector<std::string> numbered_class_names(std::int64_t num_classes);
 
 }  // namespace limbeck::data
