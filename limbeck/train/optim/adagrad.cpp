@@ -4,6 +4,10 @@
 #include <ATen/core/grad_mode.h>
 
 #include "limbeck/core/error.h"
+#include "limbeck/train/optim/choose_kernels.h"
+#include "limbeck/train/optim/dense_arrays.h"
+#include "limbeck/train/optim/element_jobs.h"
+#include "limbeck/train/optim/operator_steps.h"
 #include "limbeck/train/optim/update_checks.h"
 
 namespace limbeck::train {
@@ -19,12 +23,27 @@ void prepare(AdagradTensors& item, const AdagradRule& rule) {
   ++item.step;
 }
 
-void step_by_operators(AdagradTensors& item, const AdagradRule& rule, double gradient_scale) {
-  at::Tensor gradient = item.gradient * (rule.maximize ? -gradient_scale : gradient_scale);
-  gradient.add_(item.parameter, rule.weight_decay);
-  item.sum.addcmul_(gradient, gradient);
-  const double rate = rule.lr / (1 + static_cast<double>(item.step - 1) * rule.lr_decay);
-  item.parameter.addcdiv_(gradient, item.sum.sqrt().add_(rule.eps), -rate);
+template <class C>
+kernels::AdagradScalars<C> scalars_of(const AdagradRule& rule, double gradient_scale, int64_t step) {
+  return {.gradient_scale = static_cast<C>(rule.maximize ? -gradient_scale : gradient_scale),
+          .weight_decay = static_cast<C>(rule.weight_decay),
+          .eps = static_cast<C>(rule.eps),
+          .rate = static_cast<C>(rate_of(rule, step))};
+}
+
+void add_job(const AdagradTensors& item, const AdagradRule& rule, double gradient_scale, DenseArrays& arrays,
+             ElementJobs& jobs) {
+  arrays.begin(item.parameter);
+  visit_kernels(item.parameter.scalar_type(), [&]<class T, class C>(const kernels::UpdateKernels<T, C>& chosen) {
+    const kernels::Arrays<T> array{.parameter = arrays.write<T>(item.parameter),
+                                   .gradient = arrays.read<T>(item.gradient),
+                                   .first = arrays.write<T>(item.sum)};
+    jobs.add(item.parameter.numel(),
+             [array, step = chosen.adagrad,
+              scalars = scalars_of<C>(rule, gradient_scale, item.step)](const ElementJobs::Chunk& chunk) {
+               step(array, {chunk.begin, chunk.end}, scalars);
+             });
+  });
 }
 
 }  // namespace
@@ -40,11 +59,16 @@ void AdagradRule::validate() const {
 void adagrad_step(std::span<AdagradTensors> tensors, const AdagradRule& rule, double gradient_scale) {
   const at::NoGradGuard no_grad;
   rule.validate();
+  DenseArrays arrays;
+  ElementJobs jobs;
   for (AdagradTensors& item : tensors) {
     if (!item.gradient.defined()) continue;
     prepare(item, rule);
-    step_by_operators(item, rule, gradient_scale);
+    has_kernels(item.parameter) ? add_job(item, rule, gradient_scale, arrays, jobs)
+                                : step_by_operators(item, rule, gradient_scale);
   }
+  jobs.run();
+  arrays.finish();
 }
 
 }  // namespace limbeck::train

@@ -25,7 +25,7 @@ struct AdagradRule {
 /// is made in the parameter's layout.
 struct AdagradTensors {
   at::Tensor parameter;
-  at::Tensor gradient;
+  at::Tensor gradient{};
   at::Tensor sum{};            // in and out: of squared gradients
   int64_t step = 0;            // in and out: updates made so far
   std::string_view name = {};  // of the parameter, for messages

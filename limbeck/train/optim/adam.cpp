@@ -6,6 +6,10 @@
 #include <cmath>
 
 #include "limbeck/core/error.h"
+#include "limbeck/train/optim/choose_kernels.h"
+#include "limbeck/train/optim/dense_arrays.h"
+#include "limbeck/train/optim/element_jobs.h"
+#include "limbeck/train/optim/operator_steps.h"
 #include "limbeck/train/optim/update_checks.h"
 
 namespace limbeck::train {
@@ -25,20 +29,37 @@ void prepare(AdamTensors& item, const AdamRule& rule) {
   ++item.step;
 }
 
-void step_by_operators(AdamTensors& item, const AdamRule& rule, double gradient_scale) {
-  at::Tensor gradient = item.gradient * (rule.maximize ? -gradient_scale : gradient_scale);
-  if (rule.decay == AdamDecay::l2) {
-    gradient.add_(item.parameter, rule.weight_decay);
-  } else {
-    item.parameter.mul_(1 - rule.lr * rule.weight_decay);
-  }
-  item.exp_avg.lerp_(gradient, 1 - rule.beta1);
-  item.exp_avg_sq.mul_(rule.beta2).addcmul_(gradient, gradient, 1 - rule.beta2);
-  if (rule.amsgrad) at::maximum_out(item.max_exp_avg_sq, item.max_exp_avg_sq, item.exp_avg_sq);
-  const at::Tensor& second = rule.amsgrad ? item.max_exp_avg_sq : item.exp_avg_sq;
-  const auto step = static_cast<double>(item.step);
-  const at::Tensor divisor = second.sqrt().div_(std::sqrt(1 - std::pow(rule.beta2, step))).add_(rule.eps);
-  item.parameter.addcdiv_(item.exp_avg, divisor, -rule.lr / (1 - std::pow(rule.beta1, step)));
+template <class C>
+kernels::AdamScalars<C> scalars_of(const AdamRule& rule, double gradient_scale, int64_t step) {
+  const auto t = static_cast<double>(step);
+  const bool is_l2 = rule.decay == AdamDecay::l2;
+  return {.amsgrad = rule.amsgrad,
+          .gradient_scale = static_cast<C>(rule.maximize ? -gradient_scale : gradient_scale),
+          .weight_decay = static_cast<C>(is_l2 ? rule.weight_decay : 0),
+          .shrink = static_cast<C>(is_l2 ? 1 : 1 - rule.lr * rule.weight_decay),
+          .first_share = static_cast<C>(1 - rule.beta1),
+          .second_kept = static_cast<C>(rule.beta2),
+          .second_share = static_cast<C>(1 - rule.beta2),
+          .second_correction = static_cast<C>(std::sqrt(1 - std::pow(rule.beta2, t))),
+          .step_size = static_cast<C>(rule.lr / (1 - std::pow(rule.beta1, t))),
+          .eps = static_cast<C>(rule.eps)};
+}
+
+void add_job(const AdamTensors& item, const AdamRule& rule, double gradient_scale, DenseArrays& arrays,
+             ElementJobs& jobs) {
+  arrays.begin(item.parameter);
+  visit_kernels(item.parameter.scalar_type(), [&]<class T, class C>(const kernels::UpdateKernels<T, C>& chosen) {
+    const kernels::Arrays<T> array{.parameter = arrays.write<T>(item.parameter),
+                                   .gradient = arrays.read<T>(item.gradient),
+                                   .first = arrays.write<T>(item.exp_avg),
+                                   .second = arrays.write<T>(item.exp_avg_sq),
+                                   .third = rule.amsgrad ? arrays.write<T>(item.max_exp_avg_sq) : nullptr};
+    jobs.add(item.parameter.numel(),
+             [array, step = chosen.adam,
+              scalars = scalars_of<C>(rule, gradient_scale, item.step)](const ElementJobs::Chunk& chunk) {
+               step(array, {chunk.begin, chunk.end}, scalars);
+             });
+  });
 }
 
 }  // namespace
@@ -54,11 +75,16 @@ void AdamRule::validate() const {
 void adam_step(std::span<AdamTensors> tensors, const AdamRule& rule, double gradient_scale) {
   const at::NoGradGuard no_grad;
   rule.validate();
+  DenseArrays arrays;
+  ElementJobs jobs;
   for (AdamTensors& item : tensors) {
     if (!item.gradient.defined()) continue;
     prepare(item, rule);
-    step_by_operators(item, rule, gradient_scale);
+    has_kernels(item.parameter) ? add_job(item, rule, gradient_scale, arrays, jobs)
+                                : step_by_operators(item, rule, gradient_scale);
   }
+  jobs.run();
+  arrays.finish();
 }
 
 }  // namespace limbeck::train

@@ -31,7 +31,7 @@ struct AdamRule {
 /// moments are made as zeros in the parameter's layout.
 struct AdamTensors {
   at::Tensor parameter;
-  at::Tensor gradient;
+  at::Tensor gradient{};
   at::Tensor exp_avg{}, exp_avg_sq{};  // in and out
   at::Tensor max_exp_avg_sq{};         // in and out; stays undefined without amsgrad
   int64_t step = 0;                    // in and out: updates made so far

@@ -5,34 +5,89 @@
 
 #include <algorithm>
 #include <cmath>
+#include <numeric>
+
+#include "limbeck/core/error.h"
+#include "limbeck/train/optim/choose_kernels.h"
+#include "limbeck/train/optim/dense_arrays.h"
+#include "limbeck/train/optim/element_jobs.h"
 
 namespace limbeck::train {
 
 namespace {
 
-std::vector<at::Tensor> defined_ones(std::span<const at::Tensor> gradients) {
-  std::vector<at::Tensor> result;
-  for (const at::Tensor& gradient : gradients) {
-    if (gradient.defined()) result.push_back(gradient);
+/// Chunks' sums of squares of all gradients that have kernels, added in the order of gradients and elements.
+class SquareSum {
+ public:
+  void add(const at::Tensor& gradient) {
+    const std::size_t first = sums_.size();
+    sums_.resize(first + ElementJobs::num_chunks(gradient.numel()));
+    arrays_.begin(gradient);
+    visit_kernels(gradient.scalar_type(), [&]<class T, class C>(const kernels::UpdateKernels<T, C>& chosen) {
+      jobs_.add(gradient.numel(), [this, first, values = arrays_.read<T>(gradient),
+                                   sum = chosen.sum_of_squares](const ElementJobs::Chunk& chunk) {
+        sums_[first + chunk.index] = sum(values, {chunk.begin, chunk.end});
+      });
+    });
   }
-  return result;
+
+  double run() {
+    jobs_.run();
+    return std::accumulate(sums_.begin(), sums_.end(), 0.0);
+  }
+
+ private:
+  std::vector<double> sums_;
+  DenseArrays arrays_;
+  ElementJobs jobs_;
+};
+
+void check_dense(const at::Tensor& gradient) {
+  if (gradient.layout() == at::kStrided) return;
+  fail<Unsupported>(
+      "[gradients] a gradient is sparse, which norms and clipping do not take. Make it dense: sparse=False in the "
+      "embedding, or gradient.to_dense()");
 }
 
 }  // namespace
 
 GradientStatistics gradient_statistics(std::span<const at::Tensor> gradients) {
   const at::NoGradGuard no_grad;
-  const std::vector<at::Tensor> defined = defined_ones(gradients);
-  if (defined.empty()) return {};
-  double sum = 0;
-  for (const at::Tensor& norm : at::_foreach_norm(defined, 2)) sum += std::pow(norm.item<double>(), 2);
-  return {.norm = std::sqrt(sum), .is_finite = std::isfinite(sum)};
+  SquareSum sum;
+  double total = 0;
+  for (const at::Tensor& gradient : gradients) {
+    if (!gradient.defined()) continue;
+    check_dense(gradient);
+    if (has_kernels(gradient)) {
+      sum.add(gradient);
+    } else {
+      total += std::pow(gradient.norm().item<double>(), 2);
+    }
+  }
+  total += sum.run();
+  return {.norm = std::sqrt(total), .is_finite = std::isfinite(total)};
 }
 
 void scale_gradients(std::span<const at::Tensor> gradients, double factor) {
   const at::NoGradGuard no_grad;
-  const std::vector<at::Tensor> defined = defined_ones(gradients);
-  if (!defined.empty()) at::_foreach_mul_(defined, factor);
+  DenseArrays arrays;
+  ElementJobs jobs;
+  for (const at::Tensor& gradient : gradients) {
+    if (!gradient.defined()) continue;
+    if (!has_kernels(gradient) || gradient.layout() != at::kStrided) {
+      gradient.mul_(factor);
+      continue;
+    }
+    arrays.begin(gradient);
+    visit_kernels(gradient.scalar_type(), [&]<class T, class C>(const kernels::UpdateKernels<T, C>& chosen) {
+      jobs.add(gradient.numel(), [values = arrays.write<T>(gradient), scale = chosen.scale,
+                                  factor = static_cast<C>(factor)](const ElementJobs::Chunk& chunk) {
+        scale(values, {chunk.begin, chunk.end}, factor);
+      });
+    });
+  }
+  jobs.run();
+  arrays.finish();
 }
 
 double clip_factor(double norm, double max_norm) { return std::min(max_norm / (norm + 1e-6), 1.0); }

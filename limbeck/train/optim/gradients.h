@@ -17,8 +17,8 @@ struct GradientStatistics {
   bool is_finite = true;  // no infinity and no NaN anywhere
 };
 
-/// Reads every gradient once, in one parallel region. Undefined ones are passed over. Throws Unsupported for sparse
-/// ones.
+/// Reads every gradient once, in one parallel region. Undefined ones are passed over. float64 elements beyond
+/// 1e154, whose squares do not fit, count as infinite. Throws Unsupported for sparse ones.
 GradientStatistics gradient_statistics(std::span<const at::Tensor> gradients);
 
 /// Multiplies every gradient in place, in one parallel region: unscaling of a scaled loss, clipping. Undefined ones are

@@ -27,7 +27,7 @@ struct LambRule {
 /// moments are made as zeros in the parameter's layout.
 struct LambTensors {
   at::Tensor parameter;
-  at::Tensor gradient;
+  at::Tensor gradient{};
   at::Tensor exp_avg{}, exp_avg_sq{};  // in and out
   int64_t step = 0;                    // in and out: updates made so far
   std::string_view name = {};          // of the parameter, for messages

@@ -26,7 +26,7 @@ struct LarsRule {
 /// buffer is made as zeros in the parameter's layout.
 struct LarsTensors {
   at::Tensor parameter;
-  at::Tensor gradient;
+  at::Tensor gradient{};
   at::Tensor momentum_buffer{};  // in and out
   std::string_view name = {};    // of the parameter, for messages
 };

@@ -4,27 +4,49 @@
 #include <ATen/core/grad_mode.h>
 
 #include "limbeck/core/error.h"
+#include "limbeck/train/optim/choose_kernels.h"
+#include "limbeck/train/optim/dense_arrays.h"
+#include "limbeck/train/optim/element_jobs.h"
+#include "limbeck/train/optim/operator_steps.h"
 #include "limbeck/train/optim/update_checks.h"
 
 namespace limbeck::train {
 
 namespace {
 
-void step_by_operators(SgdTensors& item, const SgdRule& rule, double gradient_scale) {
-  at::Tensor gradient = item.gradient * (rule.maximize ? -gradient_scale : gradient_scale);
-  gradient.add_(item.parameter, rule.weight_decay);
-  if (rule.momentum == 0) {
-    item.parameter.add_(gradient, -rule.lr);
-    return;
-  }
-  if (item.momentum_buffer.defined()) {
-    item.momentum_buffer.mul_(rule.momentum).add_(gradient, 1 - rule.dampening);
-  } else {
-    item.momentum_buffer = at::empty_like(item.parameter).copy_(gradient);
-  }
-  const at::Tensor direction =
-      rule.nesterov ? gradient.add_(item.momentum_buffer, rule.momentum) : item.momentum_buffer;
-  item.parameter.add_(direction, -rule.lr);
+using kernels::MomentumUse;
+
+template <class C>
+kernels::SgdScalars<C> scalars_of(const SgdRule& rule, MomentumUse use, double gradient_scale) {
+  return {.use = use,
+          .nesterov = rule.nesterov,
+          .gradient_scale = static_cast<C>(rule.maximize ? -gradient_scale : gradient_scale),
+          .weight_decay = static_cast<C>(rule.weight_decay),
+          .momentum = static_cast<C>(rule.momentum),
+          .gradient_share = static_cast<C>(1 - rule.dampening),
+          .lr = static_cast<C>(rule.lr)};
+}
+
+/// Makes the buffer where the rule needs one and there is none.
+MomentumUse prepare_momentum(SgdTensors& item, const SgdRule& rule) {
+  if (rule.momentum == 0) return MomentumUse::none;
+  if (item.momentum_buffer.defined()) return MomentumUse::continued;
+  item.momentum_buffer = at::empty_like(item.parameter);
+  return MomentumUse::first;
+}
+
+void add_job(SgdTensors& item, const SgdRule& rule, double gradient_scale, DenseArrays& arrays, ElementJobs& jobs) {
+  const MomentumUse use = prepare_momentum(item, rule);
+  arrays.begin(item.parameter);
+  visit_kernels(item.parameter.scalar_type(), [&]<class T, class C>(const kernels::UpdateKernels<T, C>& chosen) {
+    const kernels::Arrays<T> array{.parameter = arrays.write<T>(item.parameter),
+                                   .gradient = arrays.read<T>(item.gradient),
+                                   .first = use == MomentumUse::none ? nullptr : arrays.write<T>(item.momentum_buffer)};
+    jobs.add(item.parameter.numel(), [array, step = chosen.sgd, scalars = scalars_of<C>(rule, use, gradient_scale)](
+                                         const ElementJobs::Chunk& chunk) {
+      step(array, {chunk.begin, chunk.end}, scalars);
+    });
+  });
 }
 
 }  // namespace
@@ -40,13 +62,18 @@ void SgdRule::validate() const {
 void sgd_step(std::span<SgdTensors> tensors, const SgdRule& rule, double gradient_scale) {
   const at::NoGradGuard no_grad;
   rule.validate();
+  DenseArrays arrays;
+  ElementJobs jobs;
   for (SgdTensors& item : tensors) {
     if (!item.gradient.defined()) continue;
     const UpdateSite site{.rule = "sgd", .parameter = item.name};
     check_gradient(site, item.parameter, item.gradient);
     check_state(site, "momentum_buffer", item.parameter, item.momentum_buffer);
-    step_by_operators(item, rule, gradient_scale);
+    has_kernels(item.parameter) ? add_job(item, rule, gradient_scale, arrays, jobs)
+                                : step_by_operators(item, rule, gradient_scale);
   }
+  jobs.run();
+  arrays.finish();
 }
 
 }  // namespace limbeck::train

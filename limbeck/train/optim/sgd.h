@@ -24,7 +24,7 @@ struct SgdRule {
 /// buffer: this is its first step, which makes the buffer in the parameter's layout, equal to the gradient.
 struct SgdTensors {
   at::Tensor parameter;
-  at::Tensor gradient;
+  at::Tensor gradient{};
   at::Tensor momentum_buffer{};  // in and out; stays undefined where momentum is 0
   std::string_view name = {};    // of the parameter, for messages
 };

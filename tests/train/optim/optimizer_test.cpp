@@ -130,34 +130,5 @@ TEST(Optimizer, RefusesWhatCannotTrain) {
   EXPECT_THROW(parse_optimizer("adam"), InvalidArgument);
 }
 
-TEST(ClipGradNorm, ScalesToTheJointNormAndReturnsTheOneBefore) {
-  const at::Tensor a = leaf({0, 0}), b = leaf({0}), without = leaf({7});
-  a.mutable_grad() = at::tensor({3.0F, 0.0F});
-  b.mutable_grad() = at::tensor({4.0F});
-  EXPECT_DOUBLE_EQ(clip_grad_norm({{"a", a}, {"b", b}, {"c", without}}, 1), 5);
-  EXPECT_NEAR(a.grad()[0].item<double>(), 0.6, 1e-6);
-  EXPECT_NEAR(b.grad()[0].item<double>(), 0.8, 1e-6);
-}
-
-TEST(GradNorm, IsTheJointOneAndNotFiniteWhereAnyGradientIsNot) {
-  const at::Tensor a = leaf({0, 0}), b = leaf({0});
-  EXPECT_EQ(grad_norm({{"a", a}, {"b", b}}), 0);
-  a.mutable_grad() = at::tensor({3.0F, 0.0F});
-  b.mutable_grad() = at::tensor({4.0F});
-  EXPECT_DOUBLE_EQ(grad_norm({{"a", a}, {"b", b}}), 5);
-  EXPECT_EQ(a.grad()[0].item<float>(), 3);
-  for (const float bad : {std::numeric_limits<float>::infinity(), std::numeric_limits<float>::quiet_NaN()}) {
-    b.mutable_grad() = at::tensor({bad});
-    EXPECT_FALSE(std::isfinite(grad_norm({{"a", a}, {"b", b}})));
-  }
-}
-
-TEST(ClipGradNorm, LeavesSmallGradientsAlone) {
-  const at::Tensor a = leaf({0});
-  a.mutable_grad() = at::tensor({0.5F});
-  EXPECT_DOUBLE_EQ(clip_grad_norm({{"a", a}}, 1), 0.5);
-  EXPECT_EQ(a.grad().item<float>(), 0.5F);
-}
-
 }  // namespace
 }  // namespace limbeck::train
