@@ -29,8 +29,4 @@ at::Tensor decode_image(std::span<const std::uint8_t> file, const std::string& n
 /// Reads the file at `path`; errors as decode_image, and IoError if it cannot be read.
 at::Tensor read_image(const std::string& path, Channels channels, const ImageLimits& limits = {});
 
-/// Resizes uint8 [C, H, W] to [C, height, width], bilinear with antialiasing, rounded to bytes (torchvision's resize).
-/// Throws InvalidArgument unless the image is of that form, none of its sides is 0, and both sides are at least 1.
-at::Tensor resize(const at::Tensor& image, std::int64_t height, std::int64_t width);
-
 }  // namespace limbeck::data

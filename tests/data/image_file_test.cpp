@@ -100,18 +100,6 @@ TEST(ImageFile, RefusesImagesBeyondTheLimitBeforeDecoding) {
   EXPECT_EQ(refusal(core::read_file(kFolder + "rgb.png"), {.max_pixels = 20}), "accepted");
 }
 
-TEST(Resize, AveragesWhenItShrinksAndInterpolatesWhenItGrows) {
-  const at::Tensor checks = at::tensor({0, 200, 200, 0}, at::kByte).view({1, 2, 2});
-  EXPECT_TRUE(at::equal(resize(checks, 1, 1), at::full({1, 1, 1}, 100, at::kByte)));
-  EXPECT_TRUE(at::equal(resize(checks, 2, 2), checks));
-  const at::Tensor wide = resize(at::tensor({0, 200}, at::kByte).view({1, 1, 2}), 1, 4);
-  EXPECT_TRUE(at::equal(wide, at::tensor({0, 50, 150, 200}, at::kByte).view({1, 1, 4})));
-  EXPECT_EQ(resize(at::zeros({3, 7, 5}, at::kByte), 9, 2).sizes(), at::IntArrayRef({3, 9, 2}));
-  EXPECT_THROW(resize(checks.to(at::kFloat), 1, 1), InvalidArgument);
-  EXPECT_THROW(resize(checks, 0, 1), InvalidArgument);
-  EXPECT_THROW(resize(at::zeros({1, 0, 2}, at::kByte), 1, 1), InvalidArgument);
-}
-
 void fuzz(const char* name) {
   const auto counts = testing::fuzz_reader(core::read_file(kFolder + name),
                                            [](const std::string& file) {
