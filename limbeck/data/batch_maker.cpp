@@ -27,6 +27,10 @@ namespace {
   }
 }
 
+void check_label(std::int64_t label, std::int64_t num_classes) {
+  LIMBECK_CHECK(label >= 0 && label < num_classes, "the label must lie in 0..{}, got {}.", num_classes - 1, label);
+}
+
 }  // namespace
 
 BatchMaker::BatchMaker(std::shared_ptr<const Dataset> dataset, const LoaderOptions& options)
@@ -36,7 +40,9 @@ BatchMaker::BatchMaker(std::shared_ptr<const Dataset> dataset, const LoaderOptio
       writer_(options.transforms, dataset_->shape(),
               options.channels_last ? PixelOrder::channels_last : PixelOrder::channels_first),
       seed_(options.seed),
-      channels_last_(options.channels_last) {}
+      channels_last_(options.channels_last),
+      batch_transforms_(options.batch_transforms),
+      decode_scale_(options.decode_scale) {}
 
 Batch BatchMaker::make(std::span<const std::int64_t> samples, std::int64_t epoch) const {
   const auto count = static_cast<std::int64_t>(samples.size());
@@ -55,6 +61,9 @@ Batch BatchMaker::make(std::span<const std::int64_t> samples, std::int64_t epoch
     }
     pixels += shape.numel();
   }
+  if (!batch_transforms_.empty() && count > 0) {
+    mix_batch(batch, {.seed = seed_, .epoch = epoch, .sample = samples.front()});
+  }
   return batch;
 }
 
@@ -65,22 +74,26 @@ std::int64_t BatchMaker::write_sample(const SampleKey& key, float* out) const {
     writer_.write(pixels_->pixels + row * shape.numel(), key, out);
     return pixels_->labels[row];
   }
+  if (const auto encoded = dataset_->encoded(key.sample)) return write_encoded(*encoded, key, out);
   const Sample sample = dataset_->sample(key.sample);
-  const at::Tensor& image = sample.image;
-  const bool has_shape = image.defined() && image.device().is_cpu() &&
-                         image.sizes() == at::IntArrayRef{shape.channels, shape.height, shape.width};
-  LIMBECK_CHECK(has_shape, "the image must be a tensor {} on the CPU.", to_string(shape));
-  LIMBECK_CHECK(image.scalar_type() == at::kByte || image.scalar_type() == at::kFloat,
-                "the image must be uint8 or float32, got {}.", c10::toString(image.scalar_type()));
-  LIMBECK_CHECK(sample.label >= 0 && sample.label < num_classes_, "the label must lie in 0..{}, got {}.",
-                num_classes_ - 1, sample.label);
-  const at::Tensor dense = image.contiguous();
-  if (dense.scalar_type() == at::kByte) {
-    writer_.write(dense.const_data_ptr<std::uint8_t>(), key, out);
-  } else {
-    writer_.write(dense.const_data_ptr<float>(), key, out);
-  }
+  check_label(sample.label, num_classes_);
+  writer_.write(sample.image, key, out);
   return sample.label;
+}
+
+std::int64_t BatchMaker::write_encoded(const EncodedSample& sample, const SampleKey& key, float* out) const {
+  const std::span file(reinterpret_cast<const std::uint8_t*>(sample.file.data()), sample.file.size());
+  const Channels channels = writer_.input_shape().channels == 1 ? Channels::gray : Channels::rgb;
+  check_label(sample.label, num_classes_);
+  writer_.write(EncodedImage(file, sample.name, channels), decode_scale_, key, out);
+  return sample.label;
+}
+
+void BatchMaker::mix_batch(Batch& batch, const SampleKey& first) const {
+  const ImageShape& shape = writer_.output_shape();
+  const Mixture mixture = draw(batch_transforms_, {shape.height, shape.width}, first);
+  mix(mixture, batch.x);
+  batch.targets = mixed_targets(batch.y, num_classes_, mixture.lambda);
 }
 
 }  // namespace limbeck::data

@@ -19,7 +19,10 @@ class BatchMaker {
   const ImageShape& image_shape() const { return writer_.output_shape(); }
 
  private:
+  // Write one sample's image and return its label.
   std::int64_t write_sample(const SampleKey& key, float* out) const;
+  std::int64_t write_encoded(const EncodedSample& sample, const SampleKey& key, float* out) const;
+  void mix_batch(Batch& batch, const SampleKey& first) const;
 
   std::shared_ptr<const Dataset> dataset_;
   std::optional<PixelView> pixels_;
@@ -27,6 +30,8 @@ class BatchMaker {
   ImageWriter writer_;
   std::uint64_t seed_;
   bool channels_last_;
+  std::vector<BatchTransform> batch_transforms_;
+  DecodeScale decode_scale_;
 };
 
 }  // namespace limbeck::data

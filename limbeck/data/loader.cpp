@@ -18,6 +18,7 @@ constexpr int kMaxPrefetch = 1024;
 constexpr std::int64_t kMaxEpoch = std::numeric_limits<std::uint32_t>::max();  // core::RngKey::epoch
 // Place in RngKey::transform that no list of transforms reaches.
 constexpr std::uint32_t kOrderStream = 0xffff;
+constexpr std::size_t kMaxTransforms = 0x1000;
 
 std::vector<std::int64_t> sample_order(const Dataset& dataset, const LoaderOptions& options, std::int64_t epoch) {
   if (!options.shuffle) {
@@ -44,7 +45,8 @@ void LoaderOptions::validate() const {
                 kMaxWorkers, num_workers);
   LIMBECK_CHECK(prefetch >= 0 && prefetch <= kMaxPrefetch, "[data] prefetch must lie in 0..{}, got {}.", kMaxPrefetch,
                 prefetch);
-  LIMBECK_CHECK(transforms.size() < kOrderStream, "[data] {} transforms are too many.", transforms.size());
+  LIMBECK_CHECK(transforms.size() < kMaxTransforms, "[data] {} transforms are too many.", transforms.size());
+  for (const BatchTransform& transform : batch_transforms) check(transform);
 }
 
 BatchRange::Iterator& BatchRange::Iterator::operator++() {

@@ -4,7 +4,9 @@
 #pragma once
 
 #include "limbeck/data/dataset.h"
+#include "limbeck/data/encoded_image.h"
 #include "limbeck/data/transforms.h"
+#include "limbeck/data/transforms/mix.h"
 
 #include <iterator>
 
@@ -38,6 +40,10 @@ struct LoaderOptions {
   int prefetch = 0;                        ///< batches held ready at most; 0: two per worker
   std::uint64_t seed = 0;                  ///< of order and augmentation
   std::vector<Transform> transforms = {};  ///< see transforms.h
+  /// Mixing of samples within a batch: one is drawn for each, and labels become Batch::targets.
+  std::vector<BatchTransform> batch_transforms = {};
+  /// Whether image files may be decoded smaller than they are: for augmented training alone.
+  DecodeScale decode_scale = DecodeScale::exact;
 
   /// Throws InvalidArgument if a field is out of range.
   void validate() const;

@@ -1,7 +1,11 @@
 #include "limbeck/data/preprocessing.h"
 
+#include "limbeck/core/error.h"
 #include "limbeck/core/json.h"
 #include "limbeck/data/image_file.h"
+#include "limbeck/data/transforms/options.h"
+
+#include <algorithm>
 
 namespace limbeck::data {
 namespace {
@@ -9,7 +13,8 @@ namespace {
 using core::Json;
 using core::JsonView;
 
-constexpr std::int64_t kMaxSide = 16'384;
+constexpr std::int64_t kMaxInputSide = 16'384;
+constexpr std::size_t kMaxTransforms = 32;
 
 std::vector<float> per_channel(const JsonView& values, std::int64_t channels) {
   std::vector<float> result;
@@ -19,39 +24,93 @@ std::vector<float> per_channel(const JsonView& values, std::int64_t channels) {
   return result;
 }
 
+bool is_deterministic(const Transform& transform) {
+  return std::holds_alternative<Resize>(transform) || std::holds_alternative<CenterCrop>(transform) ||
+         std::holds_alternative<Pad>(transform) || std::holds_alternative<Grayscale>(transform);
+}
+
+// Transforms from outside: they must make any image the model's input.
+std::vector<Transform> parse_transforms(const JsonView& list, const ImageShape& shape) {
+  if (list.size() > kMaxTransforms) list.fail("must be a short list");
+  std::vector<Transform> transforms;
+  for (const JsonView& element : list.elements()) {
+    transforms.push_back(parse_transform(element));
+    if (!is_deterministic(transforms.back())) element.fail("must be resize, center_crop, pad or grayscale");
+  }
+  try {
+    const ImageShape made = output_shape(transforms, {shape.channels, ImageShape::kVaries, ImageShape::kVaries});
+    if (made != shape) list.fail("must make images " + to_string(shape));
+  } catch (const InvalidArgument& error) {
+    list.fail(std::string("must be valid: ") + error.what());
+  }
+  return transforms;
+}
+
 }  // namespace
+
+std::vector<Transform> Preprocessing::steps() const {
+  std::vector<Transform> all = transforms;
+  if (all.empty()) all.emplace_back(Resize{.size = {shape.height, shape.width}});
+  all.emplace_back(normalize);
+  return all;
+}
+
+Preprocessing make_preprocessing(std::vector<Transform> transforms, std::int64_t channels) {
+  LIMBECK_CHECK(!transforms.empty() && std::holds_alternative<Normalize>(transforms.back()),
+                "[data] the transforms of a model's input must end in normalize.");
+  Preprocessing result;
+  result.normalize = std::get<Normalize>(transforms.back());
+  transforms.pop_back();
+  for (const Transform& transform : transforms) {
+    LIMBECK_CHECK(is_deterministic(transform),
+                  "[data] {} cannot belong to a model's input. Use resize, center_crop, pad and grayscale.",
+                  name_of(transform));
+  }
+  result.shape = output_shape(transforms, {channels, ImageShape::kVaries, ImageShape::kVaries});
+  LIMBECK_CHECK(!result.shape.is_open(),
+                "[data] the transforms of a model's input must make one size. Add center_crop, or resize to height and "
+                "width.");
+  output_shape(Transform(result.normalize), result.shape);
+  result.transforms = std::move(transforms);
+  return result;
+}
 
 std::string to_json(const Preprocessing& preprocessing) {
   const ImageShape& shape = preprocessing.shape;
-  return Json::object({{"channels", shape.channels},
-                       {"height", shape.height},
-                       {"width", shape.width},
-                       {"mean", Json::array(preprocessing.normalize.mean)},
-                       {"stddev", Json::array(preprocessing.normalize.stddev)}})
-      .dump();
+  Json json = Json::object({{"channels", shape.channels},
+                            {"height", shape.height},
+                            {"width", shape.width},
+                            {"mean", Json::array(preprocessing.normalize.mean)},
+                            {"stddev", Json::array(preprocessing.normalize.stddev)}});
+  if (!preprocessing.transforms.empty()) {
+    Json::Array list;
+    for (const Transform& transform : preprocessing.transforms) list.push_back(to_json(transform));
+    json["transforms"] = Json(std::move(list));
+  }
+  return json.dump();
 }
 
 Preprocessing parse_preprocessing(std::string_view json) {
-  const Json document = core::parse_json(json, kPreprocessingKey, {.max_bytes = 1 << 16, .max_values = 100});
+  const Json document = core::parse_json(json, kPreprocessingKey, {.max_bytes = 1 << 16, .max_values = 1000});
   const JsonView view(document, kPreprocessingKey);
-  view.allow_only({"channels", "height", "width", "mean", "stddev"});
+  view.allow_only({"channels", "height", "width", "mean", "stddev", "transforms"});
   Preprocessing result;
   result.shape = {.channels = view["channels"].as_int(1, 3),
-                  .height = view["height"].as_int(1, kMaxSide),
-                  .width = view["width"].as_int(1, kMaxSide)};
+                  .height = view["height"].as_int(1, kMaxInputSide),
+                  .width = view["width"].as_int(1, kMaxInputSide)};
   if (result.shape.channels == 2) view["channels"].fail("must be 1 or 3");
   result.normalize.mean = per_channel(view["mean"], result.shape.channels);
   result.normalize.stddev = per_channel(view["stddev"], result.shape.channels);
   for (const float value : result.normalize.stddev) {
     if (!(value > 0)) view["stddev"].fail("must be above zero");
   }
+  if (const auto list = view.get("transforms")) result.transforms = parse_transforms(*list, result.shape);
   return result;
 }
 
 at::Tensor prepare_image(const std::string& path, const Preprocessing& preprocessing) {
-  const ImageShape& shape = preprocessing.shape;
-  const at::Tensor image = read_image(path, shape.channels == 1 ? Channels::gray : Channels::rgb);
-  return apply({preprocessing.normalize}, resize(image, shape.height, shape.width), SampleKey{});
+  const bool is_gray = preprocessing.shape.channels == 1;
+  return apply(preprocessing.steps(), read_image(path, is_gray ? Channels::gray : Channels::rgb), SampleKey{});
 }
 
 }  // namespace limbeck::data

@@ -2,10 +2,12 @@
 
 #include "limbeck/core/error.h"
 #include "limbeck/core/rng.h"
+#include "limbeck/data/transforms/color.h"
+#include "limbeck/data/transforms/pixels.h"
+#include "limbeck/data/transforms/ranges.h"
 
 #include <ATen/ops/empty.h>
 
-#include <algorithm>
 #include <cmath>
 #include <type_traits>
 #include <utility>
@@ -13,14 +15,31 @@
 namespace limbeck::data {
 namespace {
 
+constexpr std::int64_t kMaxPadding = 1 << 20;
+
+Margins margins_of(const Pad& pad) {
+  const auto& p = pad.padding;
+  LIMBECK_CHECK(p.size() == 1 || p.size() == 2 || p.size() == 4,
+                "[data] pad: padding must be one number for all sides, two (left and right, top and bottom) or four "
+                "(left, top, right, bottom), got {}.",
+                p.size());
+  if (p.size() == 4) return {p[0], p[1], p[2], p[3]};
+  return {p.front(), p.back(), p.front(), p.back()};
+}
+
+ImageShape with_size(const ImageShape& shape, const Size& size) { return {shape.channels, size.height, size.width}; }
+
+void check_colours(const ImageShape& shape, const char* transform) {
+  LIMBECK_CHECK(shape.channels == 1 || shape.channels == 3, "[data] {} works on images with 1 or 3 channels, got {}.",
+                transform, shape.channels);
+}
+
 ImageShape shape_after(const RandomCrop& crop, const ImageShape& shape) {
-  LIMBECK_CHECK(crop.padding >= 0 && crop.height >= 0 && crop.width >= 0,
-                "[data] crop: padding, height and width must not be negative, got {}, {} and {}.", crop.padding,
-                crop.height, crop.width);
-  LIMBECK_CHECK(crop.padding <= 1 << 20, "[data] crop: padding must be at most {} pixels, got {}.", 1 << 20,
+  LIMBECK_CHECK(crop.padding >= 0, "[data] crop: padding must not be negative, got {}.", crop.padding);
+  LIMBECK_CHECK(crop.padding <= kMaxPadding, "[data] crop: padding must be at most {} pixels, got {}.", kMaxPadding,
                 crop.padding);
-  const ImageShape window{shape.channels, crop.height > 0 ? crop.height : shape.height,
-                          crop.width > 0 ? crop.width : shape.width};
+  const ImageShape window = crop.size.empty() ? shape : with_size(shape, to_size(crop.size, "crop"));
+  if (shape.is_open()) return window;
   LIMBECK_CHECK(window.height <= shape.height + 2 * crop.padding && window.width <= shape.width + 2 * crop.padding,
                 "[data] crop: a window of {}x{} pixels does not fit into an image of {}x{} with a padding of {}. Make "
                 "it smaller or pad more.",
@@ -29,8 +48,80 @@ ImageShape shape_after(const RandomCrop& crop, const ImageShape& shape) {
 }
 
 ImageShape shape_after(const HorizontalFlip& flip, const ImageShape& shape) {
-  LIMBECK_CHECK(flip.probability >= 0 && flip.probability <= 1,
-                "[data] flip: the probability must lie in 0..1, got {}.", flip.probability);
+  check_probability(flip.probability, "flip");
+  return shape;
+}
+
+ImageShape shape_after(const VerticalFlip& flip, const ImageShape& shape) {
+  check_probability(flip.probability, "flip");
+  return shape;
+}
+
+ImageShape shape_after(const Resize& resize, const ImageShape& shape) {
+  const Size size = to_size(resize.size, "resize");
+  LIMBECK_CHECK(resize.max_size >= 0 && (resize.max_size == 0 || resize.size.size() == 1),
+                "[data] resize: max_size goes with one number for the shorter side, got {} with {} numbers.",
+                resize.max_size, resize.size.size());
+  LIMBECK_CHECK(resize.max_size == 0 || resize.max_size > size.height,
+                "[data] resize: max_size must be larger than the shorter side {}, got {}.", size.height,
+                resize.max_size);
+  if (resize.size.size() == 2) return with_size(shape, size);
+  return shape.is_open() ? shape
+                         : with_size(shape, resized_size({shape.height, shape.width}, resize.size, resize.max_size));
+}
+
+ImageShape shape_after(const CenterCrop& crop, const ImageShape& shape) {
+  return with_size(shape, to_size(crop.size, "center_crop"));
+}
+
+ImageShape shape_after(const RandomResizedCrop& crop, const ImageShape& shape) {
+  check(crop);
+  return with_size(shape, to_size(crop.size, "random_resized_crop"));
+}
+
+ImageShape shape_after(const Pad& pad, const ImageShape& shape) {
+  const Margins margins = margins_of(pad);
+  for (const std::int64_t margin : pad.padding) {
+    LIMBECK_CHECK(margin >= 0 && margin <= kMaxPadding, "[data] pad: padding must be 0 to {} pixels, got {}.",
+                  kMaxPadding, margin);
+  }
+  if (shape.is_open()) return shape;
+  return {shape.channels, shape.height + margins.top + margins.bottom, shape.width + margins.left + margins.right};
+}
+
+ImageShape shape_after(const ColorJitter& jitter, const ImageShape& shape) {
+  check(jitter);
+  check_colours(shape, "color_jitter");
+  return shape;
+}
+
+ImageShape shape_after(const Grayscale& grayscale, const ImageShape& shape) {
+  check_colours(shape, "grayscale");
+  LIMBECK_CHECK(grayscale.channels == 1 || grayscale.channels == 3, "[data] grayscale gives 1 or 3 channels, got {}.",
+                grayscale.channels);
+  return {grayscale.channels, shape.height, shape.width};
+}
+
+ImageShape shape_after(const RandomGrayscale& grayscale, const ImageShape& shape) {
+  check_colours(shape, "random_grayscale");
+  check_probability(grayscale.probability, "random_grayscale");
+  return shape;
+}
+
+ImageShape shape_after(const RandomErasing& erasing, const ImageShape& shape) {
+  check(erasing);
+  LIMBECK_CHECK(erasing.value.size() == 1 || std::cmp_equal(erasing.value.size(), shape.channels),
+                "[data] random_erasing: there must be one value, or {} for {} channels, got {}.", shape.channels,
+                shape.channels, erasing.value.size());
+  return shape;
+}
+
+template <class Augment>
+requires(std::is_same_v<Augment, AutoAugment> || std::is_same_v<Augment, RandAugment> ||
+         std::is_same_v<Augment, TrivialAugmentWide>) ImageShape
+    shape_after(const Augment& augment, const ImageShape& shape) {
+  check(augment);
+  check_colours(shape, "an augmentation policy");
   return shape;
 }
 
@@ -52,121 +143,104 @@ ImageShape shape_after(const Normalize& normalize, const ImageShape& shape) {
   return shape;
 }
 
-core::Rng stream(const SampleKey& key, std::size_t place) {
-  return core::Rng({.seed = key.seed,
-                    .epoch = static_cast<std::uint64_t>(key.epoch),
-                    .sample = static_cast<std::uint64_t>(key.sample),
-                    .transform = static_cast<std::uint32_t>(place)});
+// Whether it reads colours and so needs bytes.
+bool needs_bytes(const Transform& transform) {
+  return std::holds_alternative<ColorJitter>(transform) || std::holds_alternative<Grayscale>(transform) ||
+         std::holds_alternative<RandomGrayscale>(transform) || std::holds_alternative<AutoAugment>(transform) ||
+         std::holds_alternative<RandAugment>(transform) || std::holds_alternative<TrivialAugmentWide>(transform);
 }
 
-struct Image {
-  ImageShape shape;
-  std::vector<float> pixels;  // [C, H, W]
-};
-
-Image to_image(const at::Tensor& tensor) {
-  const at::Tensor dense = tensor.contiguous();
-  Image image{{dense.size(0), dense.size(1), dense.size(2)},
-              std::vector<float>(static_cast<std::size_t>(dense.numel()))};
-  if (dense.scalar_type() == at::kFloat) {
-    std::copy_n(dense.const_data_ptr<float>(), dense.numel(), image.pixels.begin());
-  } else {
-    std::transform(dense.const_data_ptr<std::uint8_t>(), dense.const_data_ptr<std::uint8_t>() + dense.numel(),
-                   image.pixels.begin(), [](std::uint8_t value) { return static_cast<float>(value) / 255.0F; });
-  }
-  return image;
-}
-
-Image applied(const RandomCrop& crop, const Image& image, const SampleKey& key, std::size_t place) {
-  const auto [top, left] = draw(crop, image.shape, key, place);
-  const ImageShape from = image.shape;
-  const ImageShape to = shape_after(crop, from);
-  Image window{to, std::vector<float>(static_cast<std::size_t>(to.numel()), 0.0F)};
-  for (std::int64_t c = 0; c < to.channels; ++c) {
-    for (std::int64_t y = 0; y < to.height; ++y) {
-      for (std::int64_t x = 0; x < to.width; ++x) {
-        const std::int64_t source_y = y + top, source_x = x + left;
-        if (source_y < 0 || source_y >= from.height || source_x < 0 || source_x >= from.width) continue;
-        window.pixels[static_cast<std::size_t>((c * to.height + y) * to.width + x)] =
-            image.pixels[static_cast<std::size_t>((c * from.height + source_y) * from.width + source_x)];
-      }
-    }
-  }
-  return window;
-}
-
-Image applied(const HorizontalFlip& flip, Image image, const SampleKey& key, std::size_t place) {
-  if (!draw(flip, key, place)) return image;
-  for (auto row = image.pixels.begin(); row != image.pixels.end(); row += image.shape.width) {
-    std::reverse(row, row + image.shape.width);
-  }
-  return image;
-}
-
-Image applied(const Normalize& normalize, Image image, const SampleKey&, std::size_t) {
-  const std::int64_t plane = image.shape.height * image.shape.width;
-  for (std::int64_t c = 0; c < image.shape.channels; ++c) {
-    const float mean = normalize.mean[normalize.mean.size() == 1 ? 0 : static_cast<std::size_t>(c)];
-    const float stddev = normalize.stddev[normalize.stddev.size() == 1 ? 0 : static_cast<std::size_t>(c)];
-    const auto first = image.pixels.begin() + c * plane;
-    std::transform(first, first + plane, first, [=](float value) { return (value - mean) / stddev; });
-  }
-  return image;
-}
-
-// Sums over one channel. Bytes are summed as integers: exact up to 2^48 pixels.
-template <class Pixel>
-struct ChannelSums {
-  using Total = std::conditional_t<std::is_same_v<Pixel, std::uint8_t>, std::uint64_t, double>;
-  Total sum = 0;
-  Total sum_of_squares = 0;
-};
-
-template <class Pixel>
-void add_image(const Pixel* pixels, std::int64_t plane, std::vector<ChannelSums<Pixel>>& channels) {
-  using Total = typename ChannelSums<Pixel>::Total;
-  for (auto& channel : channels) {
-    for (std::int64_t i = 0; i < plane; ++i) {
-      const auto value = static_cast<Total>(*pixels++);
-      channel.sum += value;
-      channel.sum_of_squares += value * value;
-    }
+void check_order(const std::vector<Transform>& transforms) {
+  bool is_normalized = false;
+  for (std::size_t place = 0; place < transforms.size(); ++place) {
+    LIMBECK_CHECK(!is_normalized || !needs_bytes(transforms[place]),
+                  "[data] transform {} of the list changes colours, after normalize: it needs bytes. Put it before.",
+                  place + 1);
+    is_normalized = is_normalized || std::holds_alternative<Normalize>(transforms[place]);
   }
 }
 
-template <class Pixel>
-Normalize to_normalize(const Dataset& dataset, const std::vector<ChannelSums<Pixel>>& channels) {
-  const ImageShape shape = dataset.shape();
-  const double count = static_cast<double>(dataset.size()) * static_cast<double>(shape.height * shape.width);
-  const double scale = std::is_same_v<Pixel, std::uint8_t> ? 255 : 1;
-  Normalize normalize;
-  for (const auto& channel : channels) {
-    const double mean = static_cast<double>(channel.sum) / count;
-    const double variance = static_cast<double>(channel.sum_of_squares) / count - mean * mean;
-    LIMBECK_CHECK(variance > 0, "[data] channel {} of {} is constant: it cannot be normalized.", normalize.mean.size(),
-                  dataset.name());
-    normalize.mean.push_back(static_cast<float>(mean / scale));
-    normalize.stddev.push_back(static_cast<float>(std::sqrt(variance) / scale));
-  }
-  return normalize;
+at::Tensor to_float(const at::Tensor& image) {
+  if (image.scalar_type() == at::kFloat) return image;
+  return image.to(at::kFloat).div_(255);
 }
 
-template <class Pixel>
-Normalize statistics_by_sample(const Dataset& dataset) {
-  const ImageShape shape = dataset.shape();
-  std::vector<ChannelSums<Pixel>> channels(static_cast<std::size_t>(shape.channels));
-  for (std::int64_t i = 0; i < dataset.size(); ++i) {
-    const at::Tensor image = dataset.sample(i).image.contiguous();
-    LIMBECK_CHECK(image.scalar_type() == c10::CppTypeToScalarType<Pixel>::value && image.numel() == shape.numel(),
-                  "[data] sample {} of {} differs from the first in shape or dtype.", i, dataset.name());
-    add_image(image.const_data_ptr<Pixel>(), shape.height * shape.width, channels);
+Size size_of(const at::Tensor& image) { return {image.size(1), image.size(2)}; }
+
+at::Tensor applied(const RandomCrop& random, const at::Tensor& image, const SampleKey& key, std::size_t place) {
+  const ImageShape shape = shape_of(image);
+  const auto [top, left] = draw(random, shape, key, place);
+  const ImageShape window = shape_after(random, shape);
+  const std::int64_t p = random.padding;
+  if (random.mode == PaddingMode::constant && random.fill == 0) {
+    return crop(image, {.top = top, .left = left, .height = window.height, .width = window.width});
   }
-  return to_normalize(dataset, channels);
+  const at::Tensor padded = pad(image, {p, p, p, p}, random.mode, random.fill);
+  return crop(padded, {.top = top + p, .left = left + p, .height = window.height, .width = window.width});
+}
+
+at::Tensor applied(const HorizontalFlip& flip, const at::Tensor& image, const SampleKey& key, std::size_t place) {
+  return draw(flip, key, place) ? flip_horizontally(image) : image;
+}
+
+at::Tensor applied(const VerticalFlip& flip, const at::Tensor& image, const SampleKey& key, std::size_t place) {
+  return draw(flip, key, place) ? flip_vertically(image) : image;
+}
+
+at::Tensor applied(const Resize& to, const at::Tensor& image, const SampleKey&, std::size_t) {
+  return resize(image, resized_size(size_of(image), to.size, to.max_size), to.interpolation);
+}
+
+at::Tensor applied(const CenterCrop& to, const at::Tensor& image, const SampleKey&, std::size_t) {
+  return crop(image, center_box(size_of(image), to_size(to.size, "center_crop")));
+}
+
+at::Tensor applied(const RandomResizedCrop& crop, const at::Tensor& image, const SampleKey& key, std::size_t place) {
+  return apply(crop, draw(crop, size_of(image), key, place), image);
+}
+
+at::Tensor applied(const Pad& by, const at::Tensor& image, const SampleKey&, std::size_t) {
+  return pad(image, margins_of(by), by.mode, by.fill);
+}
+
+at::Tensor applied(const ColorJitter& jitter, const at::Tensor& image, const SampleKey& key, std::size_t place) {
+  return apply(draw(jitter, key, place), image);
+}
+
+at::Tensor applied(const Grayscale& grayscale, const at::Tensor& image, const SampleKey&, std::size_t) {
+  return to_grayscale(image, grayscale.channels);
+}
+
+at::Tensor applied(const RandomGrayscale& grayscale, const at::Tensor& image, const SampleKey& key, std::size_t place) {
+  return draw(grayscale, key, place) ? to_grayscale(image, image.size(0)) : image;
+}
+
+at::Tensor applied(const RandomErasing& erasing, const at::Tensor& image, const SampleKey& key, std::size_t place) {
+  const std::optional<Box> box = draw(erasing, size_of(image), key, place);
+  return box ? apply(erasing, *box, image, key, place) : image;
+}
+
+template <class Augment>
+requires(std::is_same_v<Augment, AutoAugment> || std::is_same_v<Augment, RandAugment> ||
+         std::is_same_v<Augment, TrivialAugmentWide>) at::Tensor
+    applied(const Augment& augment, const at::Tensor& image, const SampleKey& key, std::size_t place) {
+  return apply_ops(draw(augment, size_of(image), key, place), image);
+}
+
+at::Tensor applied(const Normalize& normalize, const at::Tensor& image, const SampleKey&, std::size_t) {
+  at::Tensor result = to_float(image).clone();
+  for (std::int64_t c = 0; c < result.size(0); ++c) {
+    const std::size_t mean = normalize.mean.size() == 1 ? 0 : static_cast<std::size_t>(c);
+    const std::size_t stddev = normalize.stddev.size() == 1 ? 0 : static_cast<std::size_t>(c);
+    result.select(0, c).sub_(normalize.mean[mean]).div_(normalize.stddev[stddev]);
+  }
+  return result;
 }
 
 }  // namespace
 
 ImageShape output_shape(const std::vector<Transform>& transforms, ImageShape shape) {
+  check_order(transforms);
   for (const Transform& transform : transforms) shape = output_shape(transform, shape);
   return shape;
 }
@@ -188,34 +262,30 @@ bool draw(const HorizontalFlip& flip, const SampleKey& key, std::size_t place) {
   return rng.bernoulli(flip.probability);
 }
 
+bool draw(const VerticalFlip& flip, const SampleKey& key, std::size_t place) {
+  core::Rng rng = stream(key, place);
+  return rng.bernoulli(flip.probability);
+}
+
+bool draw(const RandomGrayscale& grayscale, const SampleKey& key, std::size_t place) {
+  core::Rng rng = stream(key, place);
+  return rng.bernoulli(grayscale.probability);
+}
+
+at::Tensor apply(const Transform& transform, const at::Tensor& image, const SampleKey& key, std::size_t place) {
+  return std::visit([&](const auto& one) { return applied(one, image, key, place); }, transform);
+}
+
 at::Tensor apply(const std::vector<Transform>& transforms, const at::Tensor& image, const SampleKey& key) {
   LIMBECK_CHECK(image.dim() == 3 && image.device().is_cpu() &&
                     (image.scalar_type() == at::kByte || image.scalar_type() == at::kFloat),
                 "[data] an image must be a uint8 or float32 tensor [C, H, W] on the CPU.");
-  Image current = to_image(image);
-  output_shape(transforms, current.shape);
+  output_shape(transforms, shape_of(image));
+  at::Tensor current = image;
   for (std::size_t place = 0; place < transforms.size(); ++place) {
-    current =
-        std::visit([&](const auto& one) { return applied(one, std::move(current), key, place); }, transforms[place]);
+    current = apply(transforms[place], current, key, place);
   }
-  at::Tensor result = at::empty({current.shape.channels, current.shape.height, current.shape.width}, at::kFloat);
-  std::copy(current.pixels.begin(), current.pixels.end(), result.mutable_data_ptr<float>());
-  return result;
-}
-
-Normalize channel_statistics(const Dataset& dataset) {
-  LIMBECK_CHECK(dataset.size() > 0, "[data] {} is empty: it has no statistics.", dataset.name());
-  const auto view = dataset.pixels();
-  if (!view) {
-    const bool is_bytes = dataset.sample(0).image.scalar_type() == at::kByte;
-    return is_bytes ? statistics_by_sample<std::uint8_t>(dataset) : statistics_by_sample<float>(dataset);
-  }
-  const ImageShape shape = dataset.shape();
-  std::vector<ChannelSums<std::uint8_t>> channels(static_cast<std::size_t>(shape.channels));
-  for (std::int64_t i = 0; i < dataset.size(); ++i) {
-    add_image(view->pixels + view->row(i) * shape.numel(), shape.height * shape.width, channels);
-  }
-  return to_normalize(dataset, channels);
+  return to_float(current).contiguous();
 }
 
 }  // namespace limbeck::data

@@ -233,7 +233,7 @@ TEST(Loader, RefusesBadOptions) {
   EXPECT_NE(refusal({.num_workers = -1}), "accepted");
   EXPECT_NE(refusal({.num_workers = 1000}), "accepted");
   EXPECT_NE(refusal({.prefetch = -1}), "accepted");
-  EXPECT_NE(refusal({.transforms = {RandomCrop{.padding = 0, .height = 7}}}), "accepted");
+  EXPECT_NE(refusal({.transforms = {RandomCrop{.padding = 0, .size = {7}}}}), "accepted");
   EXPECT_NE(refusal({.batch_size = 1}, take(random_images(), 0)).find("is empty"), std::string::npos);
   Loader loader(random_images(), {.batch_size = 8});
   EXPECT_THROW(loader.seek({0, 8}), InvalidArgument);

@@ -49,7 +49,7 @@ TEST(Preprocessing, RefusesWhatNoModelCanHave) {
 TEST(Preprocessing, PreparesAnImageAsTheModelSawIt) {
   const Preprocessing three{{.channels = 3, .height = 2, .width = 3}, {.mean = {0.5F}, .stddev = {0.25F}}};
   const at::Tensor prepared = prepare_image(kImages + "rgb.png", three);
-  const at::Tensor bytes = resize(read_image(kImages + "rgb.png", Channels::rgb), 2, 3);
+  const at::Tensor bytes = resize(read_image(kImages + "rgb.png", Channels::rgb), {2, 3}, Interpolation::bilinear);
   ASSERT_EQ(prepared.sizes(), bytes.sizes());
   EXPECT_TRUE(at::allclose(prepared, (bytes.to(at::kFloat) / 255 - 0.5) / 0.25, 1e-6, 1e-6));
 }

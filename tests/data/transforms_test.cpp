@@ -69,13 +69,13 @@ std::vector<Case> cases() {
   return {
       {"nothing", {}, true},
       {"crop", {RandomCrop{.padding = 2}}, true},
-      {"window", {RandomCrop{.padding = 0, .height = 3, .width = 2}}, true},
-      {"large window", {RandomCrop{.padding = 3, .height = 9, .width = 8}}, true},
+      {"window", {RandomCrop{.padding = 0, .size = {3, 2}}}, true},
+      {"large window", {RandomCrop{.padding = 3, .size = {9, 8}}}, true},
       {"far padding", {RandomCrop{.padding = 20}}, true},
       {"flip", {HorizontalFlip{1}}, true},
       {"crop flip normalize", {RandomCrop{.padding = 2}, HorizontalFlip{}, kNormalize}, true},
       {"flip crop flip crop",
-       {HorizontalFlip{1}, RandomCrop{.padding = 2}, HorizontalFlip{1}, RandomCrop{3, 4, 7}},
+       {HorizontalFlip{1}, RandomCrop{.padding = 2}, HorizontalFlip{1}, RandomCrop{3, {4, 7}}},
        true},
       {"normalize first", {kNormalize, RandomCrop{.padding = 2}, HorizontalFlip{}}, false},
       {"normalize twice", {kNormalize, Normalize{{0.1F}, {2.0F}}}, false},
@@ -158,7 +158,7 @@ TEST(Transforms, RefuseWhatDoesNotFit) {
     }
     return "accepted";
   };
-  EXPECT_NE(message(RandomCrop{.padding = 1, .height = 11}).find("a window of 11x8 pixels does not fit"),
+  EXPECT_NE(message(RandomCrop{.padding = 1, .size = {11, 8}}).find("a window of 11x8 pixels does not fit"),
             std::string::npos);
   EXPECT_NE(message(RandomCrop{.padding = -1}).find("must not be negative"), std::string::npos);
   EXPECT_NE(message(RandomCrop{.padding = std::int64_t{1} << 40}).find("at most"), std::string::npos);
