@@ -9,6 +9,7 @@
 #include <string>
 
 #include "limbeck/core/error.h"
+#include "limbeck/graph/fused/depthwise.h"
 
 namespace limbeck::graph {
 
@@ -42,6 +43,22 @@ void drop_path_kernel(std::vector<c10::IValue>& stack) {
   stack.emplace_back(std::move(result));
 }
 
+/// The arguments of aten::conv2d. What the own gradients do not cover is a conv2d as any other.
+void depthwise_conv2d_kernel(std::vector<c10::IValue>& stack) {
+  const at::Tensor input = stack[0].toTensor(), weight = stack[1].toTensor();
+  const auto bias = stack[2].toOptional<at::Tensor>();
+  const std::vector<int64_t> stride = stack[3].toIntVector(), padding = stack[4].toIntVector(),
+                             dilation = stack[5].toIntVector();
+  const int64_t groups = stack[6].toInt();
+  const bool is_depthwise = dilation == std::vector<int64_t>{1, 1} && groups == weight.size(0) && weight.size(1) == 1;
+  at::Tensor result =
+      is_depthwise ? fused::depthwise_conv2d(input, weight, bias,
+                                             {.stride = {stride[0], stride[1]}, .padding = {padding[0], padding[1]}})
+                   : at::conv2d(input, weight, bias, stride, padding, dilation, groups);
+  stack.clear();
+  stack.emplace_back(std::move(result));
+}
+
 const c10::FunctionSchema* schema(const char* text) { return new c10::FunctionSchema(torch::jit::parseSchema(text)); }
 
 }  // namespace
@@ -55,6 +72,10 @@ const OwnOp* find_own_op(std::string_view name) {
        {schema("limbeck::drop_path(Tensor self, float p, str sampling=\"bernoulli\", str scale=\"noise\", "
                "bool per_sample=True, bool train=False) -> Tensor"),
         drop_path_kernel}},
+      {"limbeck::depthwise_conv2d",
+       {schema("limbeck::depthwise_conv2d(Tensor input, Tensor weight, Tensor? bias=None, SymInt[2] stride=1, "
+               "SymInt[2] padding=0, SymInt[2] dilation=1, SymInt groups=1) -> Tensor"),
+        depthwise_conv2d_kernel}},
   };
   const auto found = ops->find(name);
   return found == ops->end() ? nullptr : &found->second;

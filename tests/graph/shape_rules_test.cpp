@@ -30,6 +30,8 @@ const char* const kCalls[] = {
     "aten::conv2d(%x, %ungrouped)",
     "aten::conv2d(%x, %w2, stride=[2, 3], padding=[1, 0], dilation=[2, 1], groups=2)",
     "aten::conv2d(%one, %ungrouped, padding=[1, 1])",
+    "limbeck::depthwise_conv2d(%x, %ungrouped, padding=[1, 1])",
+    "limbeck::depthwise_conv2d(%x, %w2, stride=[2, 3], padding=[1, 0], groups=2)",
     "aten::conv2d.padding(%x, %ungrouped, padding=\"same\")",
     "aten::conv2d.padding(%x, %ungrouped, padding=\"valid\", stride=[2, 2])",
     "aten::conv1d(%x1, %w1, stride=[2])",

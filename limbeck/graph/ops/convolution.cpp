@@ -120,6 +120,7 @@ void add_convolution_rows(TraitsTable& table) {
   for (const char* op : {"aten::conv_transpose1d", "aten::conv_transpose2d.input", "aten::conv_transpose3d.input"}) {
     table[op] = {.shape = shape_conv_transpose, .macs = macs_of_convolution};
   }
+  table["limbeck::depthwise_conv2d"] = table["aten::conv2d"];
   table["aten::convolution"] = {.shape = shape_convolution, .macs = macs_of_convolution};
 }
 
