@@ -31,6 +31,15 @@ void check_label(std::int64_t label, std::int64_t num_classes) {
   LIMBECK_CHECK(label >= 0 && label < num_classes, "the label must lie in 0..{}, got {}.", num_classes - 1, label);
 }
 
+// Cuts off what the skipped samples have left empty.
+void keep_first(Batch& batch, std::int64_t count) {
+  if (count == 0) {
+    fail<IoError>("[data] none of the {} samples of a batch can be read; the first, sample {}: {}",
+                  batch.skipped.size(), batch.skipped.front().index, batch.skipped.front().reason);
+  }
+  for (at::Tensor* one : {&batch.x, &batch.y, &batch.index}) *one = one->narrow(0, 0, count);
+}
+
 }  // namespace
 
 BatchMaker::BatchMaker(std::shared_ptr<const Dataset> dataset, const LoaderOptions& options)
@@ -42,29 +51,46 @@ BatchMaker::BatchMaker(std::shared_ptr<const Dataset> dataset, const LoaderOptio
       seed_(options.seed),
       channels_last_(options.channels_last),
       batch_transforms_(options.batch_transforms),
-      decode_scale_(options.decode_scale) {}
+      decode_scale_(options.decode_scale),
+      pin_memory_(options.pin_memory),
+      on_error_(options.on_error) {}
 
-Batch BatchMaker::make(std::span<const std::int64_t> samples, std::int64_t epoch) const {
-  const auto count = static_cast<std::int64_t>(samples.size());
+Batch BatchMaker::empty_batch(std::int64_t count) const {
   const ImageShape& shape = writer_.output_shape();
   const auto format = channels_last_ ? at::MemoryFormat::ChannelsLast : at::MemoryFormat::Contiguous;
-  Batch batch{at::empty({count, shape.channels, shape.height, shape.width}, at::kFloat, format),
-              at::empty({count}, at::kLong), at::empty({count}, at::kLong)};
+  const auto integers = at::TensorOptions(at::kLong).pinned_memory(pin_memory_);
+  const auto floats = at::TensorOptions(at::kFloat).pinned_memory(pin_memory_);
+  return {at::empty({count, shape.channels, shape.height, shape.width}, floats, format), at::empty({count}, integers),
+          at::empty({count}, integers)};
+}
+
+Batch BatchMaker::make(std::span<const std::int64_t> samples, std::int64_t epoch) const {
+  Batch batch = empty_batch(static_cast<std::int64_t>(samples.size()));
   auto* pixels = batch.x.mutable_data_ptr<float>();
   auto* labels = batch.y.mutable_data_ptr<std::int64_t>();
-  std::copy(samples.begin(), samples.end(), batch.index.mutable_data_ptr<std::int64_t>());
+  auto* indices = batch.index.mutable_data_ptr<std::int64_t>();
+  std::int64_t count = 0;
   for (const std::int64_t sample : samples) {
     try {
-      *labels++ = write_sample({.seed = seed_, .epoch = epoch, .sample = sample}, pixels);
+      labels[count] = write_sample({.seed = seed_, .epoch = epoch, .sample = sample},
+                                   pixels + count * writer_.output_shape().numel());
+      indices[count++] = sample;
+    } catch (const IoError& error) {
+      if (on_error_ == OnError::raise) rethrow_from(where(sample));
+      batch.skipped.push_back({sample, error.what()});
     } catch (const std::exception&) {
-      rethrow_from(fmt::format("[data] sample {} of {}: ", sample, dataset_->name()));
+      rethrow_from(where(sample));
     }
-    pixels += shape.numel();
   }
+  if (!batch.skipped.empty()) keep_first(batch, count);
   if (!batch_transforms_.empty() && count > 0) {
     mix_batch(batch, {.seed = seed_, .epoch = epoch, .sample = samples.front()});
   }
   return batch;
+}
+
+std::string BatchMaker::where(std::int64_t sample) const {
+  return fmt::format("[data] sample {} of {}: ", sample, dataset_->name());
 }
 
 std::int64_t BatchMaker::write_sample(const SampleKey& key, float* out) const {

@@ -13,12 +13,14 @@ class BatchMaker {
   BatchMaker(std::shared_ptr<const Dataset> dataset, const LoaderOptions& options);
 
   /// The batch of `samples` as epoch `epoch` shows them. An error in a sample is rethrown in its own class (as Error if
-  /// it is no Error) with the sample's index in the message.
+  /// it is no Error) with the sample's index in the message, unless it is to be skipped.
   Batch make(std::span<const std::int64_t> samples, std::int64_t epoch) const;
 
   const ImageShape& image_shape() const { return writer_.output_shape(); }
 
  private:
+  Batch empty_batch(std::int64_t count) const;
+  std::string where(std::int64_t sample) const;  // the beginning of messages about it
   // Write one sample's image and return its label.
   std::int64_t write_sample(const SampleKey& key, float* out) const;
   std::int64_t write_encoded(const EncodedSample& sample, const SampleKey& key, float* out) const;
@@ -32,6 +34,8 @@ class BatchMaker {
   bool channels_last_;
   std::vector<BatchTransform> batch_transforms_;
   DecodeScale decode_scale_;
+  bool pin_memory_;
+  OnError on_error_;
 };
 
 }  // namespace limbeck::data

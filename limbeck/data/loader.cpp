@@ -5,6 +5,8 @@
 #include "limbeck/data/batch_maker.h"
 #include "limbeck/data/prefetcher.h"
 
+#include <ATen/DeviceAccelerator.h>
+
 #include <algorithm>
 #include <limits>
 #include <numeric>
@@ -47,6 +49,9 @@ void LoaderOptions::validate() const {
                 prefetch);
   LIMBECK_CHECK(transforms.size() < kMaxTransforms, "[data] {} transforms are too many.", transforms.size());
   for (const BatchTransform& transform : batch_transforms) check(transform);
+  if (pin_memory && !at::getAccelerator(/*checked=*/false).has_value()) {
+    fail<Unsupported>("[data] pin_memory is for copies to a GPU, and this libtorch sees none. Leave it out.");
+  }
 }
 
 BatchRange::Iterator& BatchRange::Iterator::operator++() {
@@ -115,6 +120,7 @@ std::optional<Batch> Loader::next() {
                     ? prefetcher_->take()
                     : maker_->make(samples_of(*order_, state_.step, options_.batch_size), state_.epoch);
   ++state_.step;
+  num_skipped_ += static_cast<std::int64_t>(batch.skipped.size());
   return batch;
 }
 

@@ -26,16 +26,24 @@ struct Batch {
   at::Tensor y;
   at::Tensor index;
   at::Tensor targets = {};
-  std::vector<SkippedSample> skipped = {};  ///< with OnError::skip
+  std::vector<SkippedSample> skipped = {};  // with OnError::skip: what x, y and index lack, in order
 
   std::int64_t size() const { return y.size(0); }
 };
+
+/// What becomes of a sample that cannot be read: of which reading throws IoError, such as a damaged image file.
+/// `raise`: the error is that of its batch. `skip`: its batch goes without it, so it is smaller by one, and says so in
+/// Batch::skipped; a batch of which nothing is left is an error. Which batches there are, in which order and with which
+/// samples, stays the same, whatever can be read. Errors of other classes are never passed over.
+enum class OnError { raise, skip };
 
 struct LoaderOptions {
   std::int64_t batch_size = 128;           ///< samples
   bool shuffle = false;                    ///< a new order in every epoch
   bool drop_last = false;                  ///< leave out an epoch's last batch if it is not full
   bool channels_last = false;              ///< memory format of x
+  bool pin_memory = false;                 ///< batches lie in page-locked memory, from which GPUs copy faster
+  OnError on_error = OnError::raise;       ///< what becomes of a sample that cannot be read
   int num_workers = 0;                     ///< threads that read ahead; 0: batches are made by the caller of next()
   int prefetch = 0;                        ///< batches held ready at most; 0: two per worker
   std::uint64_t seed = 0;                  ///< of order and augmentation
@@ -45,7 +53,7 @@ struct LoaderOptions {
   /// Whether image files may be decoded smaller than they are: for augmented training alone.
   DecodeScale decode_scale = DecodeScale::exact;
 
-  /// Throws InvalidArgument if a field is out of range.
+  /// Throws InvalidArgument if a field is out of range, and Unsupported for pin_memory without an accelerator.
   void validate() const;
 };
 
@@ -93,13 +101,14 @@ class BatchRange {
 class Loader {
  public:
   /// Throws InvalidArgument if an option is out of range, a transform does not fit the images, or the dataset is empty
-  /// or smaller than a batch.
+  /// or smaller than a batch, and Unsupported for pin_memory where libtorch sees no accelerator.
   Loader(std::shared_ptr<const Dataset> dataset, LoaderOptions options);
   ~Loader();
   Loader(Loader&&) noexcept;
   Loader& operator=(Loader&&) noexcept;
 
-  /// The next batch of the epoch, or nothing at its end; the call after that begins the next epoch. An error in reading
+  /// The next batch of the epoch, or nothing at its end; the call after that begins the next epoch. It has batch_size
+  /// samples, or fewer at the end of an epoch without drop_last and where some were skipped. An error in reading
   /// a sample is thrown here, when its batch is due, in its own class and with the sample's index in the message. The
   /// loader then stays where it is: seek(state()) tries again, seeking further skips the batch.
   std::optional<Batch> next();
@@ -115,8 +124,10 @@ class Loader {
   void seek(const LoaderState& state);
 
   std::int64_t batches_per_epoch() const;
-  /// Samples that an epoch shows: all, or less with drop_last.
+  /// Samples that an epoch shows: all, or less with drop_last; what cannot be read counts too.
   std::int64_t samples_per_epoch() const;
+  /// Samples missing from the batches that next() has given, with OnError::skip: the same for any number of workers.
+  std::int64_t num_skipped() const { return num_skipped_; }
   const Dataset& dataset() const { return *dataset_; }
   const LoaderOptions& options() const { return options_; }
   /// Shape of one image of a batch, after the transforms.
@@ -132,6 +143,7 @@ class Loader {
   std::unique_ptr<class Prefetcher> prefetcher_;            // null without workers, and before the first batch
   bool is_reading_ahead_ = false;                           // the prefetcher is at work on this epoch
   LoaderState state_;
+  std::int64_t num_skipped_ = 0;
 };
 
 }  // namespace limbeck::data

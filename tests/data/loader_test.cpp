@@ -4,6 +4,7 @@
 #include "limbeck/data/memory_dataset.h"
 
 #include <ATen/ATen.h>
+#include <ATen/DeviceAccelerator.h>
 #include <ATen/Parallel.h>
 #include <gtest/gtest.h>
 
@@ -273,6 +274,93 @@ TEST(Loader, ReadsAgainAfterSeekingToWhereItStands) {
     is_broken = false;
     loader.seek(loader.state());
     EXPECT_TRUE(loader.next());
+  }
+}
+
+// Every fifth sample is a damaged file.
+std::shared_ptr<Slow> damaged() {
+  const auto slow = std::make_shared<Slow>(random_images());
+  slow->on_sample = [](std::int64_t index) {
+    if (index % 5 == 0) fail<IoError>("file {} is damaged", index);
+  };
+  return slow;
+}
+
+TEST(LoaderSkip, LeavesOutAndCountsWhatCannotBeReadForAnyNumberOfWorkers) {
+  Loader whole(random_images(), augmented(0));
+  const auto expected = collect(whole, 2);
+  for (const int workers : {0, 1, 4}) {
+    LoaderOptions options = augmented(workers);
+    options.on_error = OnError::skip;
+    options.channels_last = workers == 1;
+    Loader loader(damaged(), options);
+    const auto batches = collect(loader, 2);
+    ASSERT_EQ(batches.size(), expected.size());
+    for (std::size_t i = 0; i < batches.size(); ++i) {
+      const at::Tensor kept = expected[i].index.remainder(5).ne(0);
+      EXPECT_TRUE(at::equal(batches[i].index, expected[i].index.masked_select(kept)));
+      EXPECT_TRUE(at::equal(batches[i].y, expected[i].y.masked_select(kept)));
+      EXPECT_TRUE(at::equal(batches[i].x, expected[i].x.index({kept})));
+      EXPECT_EQ(batches[i].size() + static_cast<std::int64_t>(batches[i].skipped.size()), expected[i].size());
+      for (const SkippedSample& one : batches[i].skipped) {
+        EXPECT_EQ(one.index % 5, 0);
+        EXPECT_EQ(one.reason, fmt::format("file {} is damaged", one.index));
+      }
+    }
+    EXPECT_EQ(loader.num_skipped(), 22);
+  }
+}
+
+TEST(LoaderSkip, RaisesUnlessAskedToSkip) {
+  Loader loader(damaged(), {.batch_size = 8});
+  EXPECT_EQ(thrown_by_next(loader), "[data] sample 0 of slow: file 0 is damaged");
+}
+
+TEST(LoaderSkip, RaisesWhereABatchWouldBeEmpty) {
+  const auto slow = std::make_shared<Slow>(random_images());
+  slow->on_sample = [](std::int64_t index) {
+    if (index >= 8 && index < 16) fail<IoError>("the disk is gone");
+  };
+  Loader loader(slow, {.batch_size = 8, .on_error = OnError::skip});
+  EXPECT_TRUE(loader.next());
+  EXPECT_THROW(loader.next(), IoError);
+  EXPECT_EQ(thrown_by_next(loader),
+            "[data] none of the 8 samples of a batch can be read; the first, sample 8: the disk is gone");
+}
+
+TEST(LoaderSkip, PassesOverNoOtherErrors) {
+  const auto slow = std::make_shared<Slow>(random_images());
+  slow->on_sample = [](std::int64_t index) {
+    if (index == 3) fail<InvalidArgument>("a mistake");
+  };
+  Loader loader(slow, {.batch_size = 8, .on_error = OnError::skip});
+  EXPECT_EQ(thrown_by_next(loader), "[data] sample 3 of slow: a mistake");
+}
+
+TEST(Loader, PinsItsBatchesWhereThereIsAGpu) {
+  if (!at::getAccelerator(false).has_value()) GTEST_SKIP() << "no GPU";
+  Loader loader(random_images(), {.batch_size = 8, .pin_memory = true});
+  const auto batch = loader.next();
+  EXPECT_TRUE(batch->x.is_pinned());
+  EXPECT_TRUE(batch->y.is_pinned());
+}
+
+TEST(Loader, RefusesToPinWithoutAGpu) {
+  if (at::getAccelerator(false).has_value()) GTEST_SKIP() << "there is a GPU";
+  EXPECT_THROW(Loader(random_images(), {.batch_size = 8, .pin_memory = true}), Unsupported);
+}
+
+TEST(Loader, StopsWhileWorkersThrow) {
+  for (int i = 0; i < 20; ++i) {
+    const auto slow = std::make_shared<Slow>(random_images(400));
+    slow->on_sample = [](std::int64_t index) {
+      if (index % 3 == 0) fail<IoError>("gone");
+    };
+    Loader loader(slow, {.batch_size = 4, .num_workers = 4, .prefetch = 1 + i % 5});
+    if (i % 2 == 0) {
+      EXPECT_THROW(loader.next(), IoError);
+    }
+    if (i % 4 == 0) loader.seek({1, 50});
   }
 }
 
