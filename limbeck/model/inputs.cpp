@@ -1,6 +1,7 @@
 #include "limbeck/model/inputs.h"
 
 #include <ATen/ATen.h>
+#include <ATen/autocast_mode.h>
 #include <fmt/ranges.h>
 
 #include "limbeck/core/error.h"
@@ -46,11 +47,19 @@ bool is_same_device(at::Device a, at::Device b) {
   return a.type() == b.type() && (a.index() == b.index() || !a.has_index() || !b.has_index());
 }
 
+/// What another model computed under autocast is taken as it came where float32 is due: autocast's rules decide op by
+/// op, as in eager.
+bool is_from_autocast(const graph::TensorType& type, const at::Tensor& tensor) {
+  const c10::DeviceType device = tensor.device().type();
+  return type.dtype == at::kFloat && at::autocast::is_autocast_enabled(device) &&
+         tensor.scalar_type() == at::autocast::get_autocast_dtype(device);
+}
+
 void check_tensor(const InputSpec& input, const at::Tensor& tensor) {
   const graph::TensorType& type = *input.type.tensor();
-  LIMBECK_CHECK(tensor.scalar_type() == type.dtype, "[model] input '{}' must have elements of type {}, got {} {}",
-                input.name, c10::toString(type.dtype), c10::toString(tensor.scalar_type()),
-                fmt::format("[{}]", fmt::join(tensor.sizes(), ", ")));
+  LIMBECK_CHECK(tensor.scalar_type() == type.dtype || is_from_autocast(type, tensor),
+                "[model] input '{}' must have elements of type {}, got {} {}", input.name, c10::toString(type.dtype),
+                c10::toString(tensor.scalar_type()), fmt::format("[{}]", fmt::join(tensor.sizes(), ", ")));
   LIMBECK_CHECK(is_same_device(tensor.device(), type.device),
                 "[model] input '{}' is on {}, the model on {}. Move one of them with to().", input.name,
                 tensor.device().str(), type.device.str());

@@ -120,8 +120,7 @@ struct ModelSet::Impl {
       if (members[i].name == name) return i;
       names.push_back(members[i].name);
     }
-    fail<InvalidArgument>("[optimize] no model '{}' in the set of {}.{}", name, fmt::format("{}", names.size()),
-                          nearest_hint(name, names));
+    fail<InvalidArgument>("[optimize] no model '{}' in the set.{}", name, nearest_hint(name, names));
   }
 
   // --- gradients -----------------------------------------------------------------------------------------------
@@ -164,13 +163,15 @@ struct ModelSet::Impl {
                        [](const at::Tensor& loss) { return std::isfinite(loss.item<double>()); });
   }
 
-  [[noreturn]] void fail_not_finite() const {
+  /// The next step starts afresh.
+  [[noreturn]] void fail_not_finite() {
     const std::string parameter = first_not_finite(plan->updated);
+    const std::string what = are_losses_finite() ? "gradients" : "loss";
+    begin_next_step();
     fail<InvalidArgument>(
         "[optimize] the {} became infinite or NaN in step {}{}. Nothing was updated. Lower the learning rate or set "
         "clip_norm.",
-        are_losses_finite() ? "gradients" : "loss", updates + 1,
-        parameter.empty() ? "" : fmt::format(", first in the gradient of {}", parameter));
+        what, updates + 1, parameter.empty() ? "" : fmt::format(", first in the gradient of {}", parameter));
   }
 
   /// Unscales, weights and clips the gradients in place. Nothing where they are not finite.
