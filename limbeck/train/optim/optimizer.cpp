@@ -2,15 +2,15 @@
 
 #include <ATen/ATen.h>
 #include <ATen/core/grad_mode.h>
-#include <torch/optim/adamw.h>
-#include <torch/optim/sgd.h>
 
+#include <algorithm>
 #include <map>
 #include <regex>
 #include <set>
 #include <utility>
 
 #include "limbeck/core/error.h"
+#include "limbeck/train/optim/optimizer_state.h"
 
 namespace limbeck::train {
 
@@ -37,101 +37,86 @@ std::vector<NamedTensor> trainable_once(const std::vector<NamedTensor>& paramete
   return result;
 }
 
-/// The state that an optimizer keeps of each parameter, as it is called in files.
-std::vector<const char*> state_fields(OptimizerKind kind) {
-  if (kind == OptimizerKind::sgd) return {"momentum_buffer"};
-  return {"exp_avg", "exp_avg_sq", "step"};
+/// The parameters by the first pattern that matches; at the end those that none does.
+std::vector<std::vector<NamedTensor>> by_pattern(const std::vector<NamedTensor>& parameters,
+                                                 const std::vector<GroupOptions>& groups) {
+  std::vector<std::regex> patterns;
+  for (const GroupOptions& group : groups) patterns.push_back(compile(group.pattern));
+  std::vector<std::vector<NamedTensor>> members(groups.size() + 1);
+  for (const NamedTensor& parameter : parameters) {
+    std::size_t group = 0;
+    while (group < patterns.size() && !std::regex_search(parameter.name, patterns[group])) ++group;
+    members[group].push_back(parameter);
+  }
+  for (std::size_t i = 0; i < groups.size(); ++i) {
+    LIMBECK_CHECK(!members[i].empty(), "[optimizer] pattern '{}' matches no parameter that is left to it",
+                  groups[i].pattern);
+  }
+  return members;
 }
 
-std::string state_name(const char* field, const NamedTensor& parameter) {
+std::string state_name(std::string_view field, const NamedTensor& parameter) {
   return std::string(field) + "/" + parameter.name;
 }
 
-/// Settings of one group after its overrides.
-struct GroupSettings {
-  double lr, weight_decay;
-};
-
-std::unique_ptr<torch::optim::OptimizerOptions> torch_options(const OptimizerOptions& options,
-                                                              const GroupSettings& group) {
-  if (options.kind == OptimizerKind::sgd) {
-    auto sgd = std::make_unique<torch::optim::SGDOptions>(group.lr);
-    sgd->momentum(options.momentum).nesterov(options.nesterov).weight_decay(group.weight_decay);
-    return sgd;
-  }
-  auto adamw = std::make_unique<torch::optim::AdamWOptions>(group.lr);
-  adamw->betas({options.beta1, options.beta2}).eps(options.eps).weight_decay(group.weight_decay);
-  return adamw;
-}
+constexpr const char* kStepField = "step";
 
 }  // namespace
 
 struct Optimizer::Impl {
-  std::vector<NamedTensor> parameters;
-  std::vector<double> base_lr;  // by group of `torch`
   OptimizerKind kind = OptimizerKind::sgd;
-  std::unique_ptr<torch::optim::Optimizer> torch;
+  std::vector<NamedTensor> parameters;
+  std::vector<ParameterState> states;  // of `parameters`
+  std::vector<OptimizerGroup> groups;
+  std::vector<std::vector<std::size_t>> members;  // of each group, as indices of `parameters`
+  std::map<std::string, std::size_t, std::less<>> index_by_name;
+  std::set<const void*> identities;
 
-  /// Visits the state tensors of one parameter as (field, tensor&); creates the state when `create`.
-  template <class Visit>
-  void visit_state(const NamedTensor& parameter, bool create, const Visit& visit) const {
-    auto& states = torch->state();
-    void* key = parameter.tensor.unsafeGetTensorImpl();
-    if (states.find(key) == states.end()) {
-      if (!create) return;
-      if (kind == OptimizerKind::sgd) {
-        states[key] = std::make_unique<torch::optim::SGDParamState>();
-      } else {
-        states[key] = std::make_unique<torch::optim::AdamWParamState>();
-      }
-    }
-    if (kind == OptimizerKind::sgd) {
-      auto& state = static_cast<torch::optim::SGDParamState&>(*states[key]);
-      visit(
-          "momentum_buffer", [&] { return state.momentum_buffer(); },
-          [&](at::Tensor t) { state.momentum_buffer(std::move(t)); });
-      return;
-    }
-    auto& state = static_cast<torch::optim::AdamWParamState&>(*states[key]);
-    visit(
-        "exp_avg", [&] { return state.exp_avg(); }, [&](at::Tensor t) { state.exp_avg(std::move(t)); });
-    visit(
-        "exp_avg_sq", [&] { return state.exp_avg_sq(); }, [&](at::Tensor t) { state.exp_avg_sq(std::move(t)); });
-    visit(
-        "step", [&] { return at::scalar_tensor(state.step(), at::kLong); },
-        [&](const at::Tensor& t) { state.step(t.item<int64_t>()); });
+  void register_parameter(const NamedTensor& parameter) {
+    LIMBECK_CHECK(identities.insert(parameter.tensor.unsafeGetTensorImpl()).second,
+                  "[optimizer] parameter '{}' is in a group already", parameter.name);
+    LIMBECK_CHECK(index_by_name.emplace(parameter.name, parameters.size()).second,
+                  "[optimizer] two parameters are named '{}': give one of the models a prefix", parameter.name);
+    parameters.push_back(parameter);
+    states.emplace_back();
   }
+
+  void add(std::vector<NamedTensor> added, const OptimizerOptions& options) {
+    std::vector<std::size_t>& places = members.emplace_back();
+    for (const NamedTensor& parameter : added) {
+      LIMBECK_CHECK(
+          options.master_weights == MasterWeights::none || parameter.tensor.scalar_type() == at::kBFloat16,
+          "[optimizer] split_bf16 needs bfloat16 parameters, and '{}' is {}. Convert the model with to(bfloat16)",
+          parameter.name, c10::toString(parameter.tensor.scalar_type()));
+      places.push_back(index_by_name.find(parameter.name)->second);
+    }
+    groups.push_back({.parameters = std::move(added), .options = with_overrides(options, {.pattern = {}})});
+  }
+
+  /// The settings that a parameter is updated by.
+  const OptimizerOptions& options_of(std::size_t parameter) const {
+    for (std::size_t i = 0; i < groups.size(); ++i) {
+      if (std::find(members[i].begin(), members[i].end(), parameter) != members[i].end()) return groups[i].options;
+    }
+    fail<InternalError>("[optimizer] parameter {} is in no group", parameter);
+  }
+
+  ParameterState state_from(std::size_t parameter, const std::map<std::string, at::Tensor>& given,
+                            std::set<std::string>& taken) const;
 };
 
 Optimizer::Optimizer(const std::vector<NamedTensor>& parameters, const OptimizerOptions& options)
     : impl_(std::make_unique<Impl>()) {
   options.validate();
-  impl_->parameters = trainable_once(parameters);
   impl_->kind = options.kind;
-  std::vector<std::vector<at::Tensor>> members(options.groups.size() + 1);  // the last: no pattern matched
-  std::vector<std::regex> patterns;
-  for (const GroupOptions& group : options.groups) patterns.push_back(compile(group.pattern));
-  for (const NamedTensor& parameter : impl_->parameters) {
-    std::size_t group = 0;
-    while (group < patterns.size() && !std::regex_search(parameter.name, patterns[group])) ++group;
-    members[group].push_back(parameter.tensor);
-  }
-  std::vector<torch::optim::OptimizerParamGroup> groups;
+  const std::vector<NamedTensor> trainable = trainable_once(parameters);
+  for (const NamedTensor& parameter : trainable) impl_->register_parameter(parameter);
+  std::vector<std::vector<NamedTensor>> members = by_pattern(trainable, options.groups);
   for (std::size_t i = 0; i < members.size(); ++i) {
-    const bool is_rest = i == options.groups.size();
-    LIMBECK_CHECK(is_rest || !members[i].empty(), "[optimizer] pattern '{}' matches no parameter that is left to it",
-                  options.groups[i].pattern);
     if (members[i].empty()) continue;
-    const GroupSettings settings{
-        .lr = is_rest ? options.lr : options.groups[i].lr.value_or(options.lr),
-        .weight_decay = is_rest ? options.weight_decay : options.groups[i].weight_decay.value_or(options.weight_decay)};
-    impl_->base_lr.push_back(settings.lr);
-    groups.emplace_back(std::move(members[i]), torch_options(options, settings));
-  }
-  if (options.kind == OptimizerKind::sgd) {
-    impl_->torch = std::make_unique<torch::optim::SGD>(std::move(groups), torch::optim::SGDOptions(options.lr));
-  } else {
-    impl_->torch = std::make_unique<torch::optim::AdamW>(std::move(groups), torch::optim::AdamWOptions(options.lr));
+    const OptimizerOptions settings = i < options.groups.size() ? with_overrides(options, options.groups[i]) : options;
+    settings.validate();
+    impl_->add(std::move(members[i]), settings);
   }
 }
 
@@ -139,70 +124,125 @@ Optimizer::~Optimizer() = default;
 Optimizer::Optimizer(Optimizer&&) noexcept = default;
 Optimizer& Optimizer::operator=(Optimizer&&) noexcept = default;
 
-void Optimizer::step(double lr_factor) {
-  auto& groups = impl_->torch->param_groups();
-  for (std::size_t i = 0; i < groups.size(); ++i) groups[i].options().set_lr(impl_->base_lr[i] * lr_factor);
-  impl_->torch->step();
+void Optimizer::add_group(const std::vector<NamedTensor>& parameters, const OptimizerOptions& options) {
+  options.validate();
+  LIMBECK_CHECK(options.kind == impl_->kind, "[optimizer] a group of {} was added to an optimizer of kind {}",
+                optimizer_name(options.kind), optimizer_name(impl_->kind));
+  std::vector<NamedTensor> added = trainable_once(parameters);
+  Impl grown = *impl_;  // so that a refusal changes nothing
+  for (const NamedTensor& parameter : added) grown.register_parameter(parameter);
+  grown.add(std::move(added), options);
+  *impl_ = std::move(grown);
+}
+
+void Optimizer::step(double lr_factor, double gradient_scale) {
+  for (std::size_t i = 0; i < impl_->groups.size(); ++i) {
+    const OptimizerGroup& group = impl_->groups[i];
+    OptimizerOptions options = group.options;
+    options.lr *= lr_factor;
+    std::vector<ParameterState*> states;
+    for (const std::size_t place : impl_->members[i]) states.push_back(&impl_->states[place]);
+    step_group(group.parameters, options, states, gradient_scale);
+  }
 }
 
 void Optimizer::zero_grad() {
   for (const NamedTensor& parameter : impl_->parameters) parameter.tensor.mutable_grad().reset();
 }
 
+OptimizerKind Optimizer::kind() const { return impl_->kind; }
 const std::vector<NamedTensor>& Optimizer::parameters() const { return impl_->parameters; }
+const std::vector<OptimizerGroup>& Optimizer::groups() const { return impl_->groups; }
+
+void Optimizer::set_options(std::size_t group, const OptimizerOptions& options) {
+  LIMBECK_CHECK(group < impl_->groups.size(), "[optimizer] there is no group {}, only {}", group, impl_->groups.size());
+  options.validate();
+  OptimizerOptions& own = impl_->groups[group].options;
+  LIMBECK_CHECK(options.kind == own.kind && options.master_weights == own.master_weights,
+                "[optimizer] the kind and the master weights of a group cannot change: make a new optimizer");
+  own = with_overrides(options, {.pattern = {}});
+}
+
+void Optimizer::set_lr(std::size_t group, double lr) {
+  LIMBECK_CHECK(group < impl_->groups.size(), "[optimizer] there is no group {}, only {}", group, impl_->groups.size());
+  LIMBECK_CHECK(lr >= 0, "[optimizer] lr must be at least 0, got {}", lr);
+  impl_->groups[group].options.lr = lr;
+}
 
 std::vector<NamedTensor> Optimizer::state() const {
   std::vector<NamedTensor> result;
-  for (const NamedTensor& parameter : impl_->parameters) {
-    impl_->visit_state(parameter, false, [&](const char* field, const auto& get, const auto&) {
-      const at::Tensor tensor = get();
-      if (tensor.defined()) result.push_back({state_name(field, parameter), tensor});
-    });
+  for (std::size_t i = 0; i < impl_->parameters.size(); ++i) {
+    const NamedTensor& parameter = impl_->parameters[i];
+    const ParameterState& state = impl_->states[i];
+    const std::span<const StateField> fields = state_fields(impl_->options_of(i));
+    for (std::size_t field = 0; field < fields.size(); ++field) {
+      if (state.tensors[field].defined())
+        result.push_back({state_name(fields[field].name, parameter), state.tensors[field]});
+    }
+    if (counts_steps(impl_->kind) && state.tensors[0].defined()) {
+      result.push_back({state_name(kStepField, parameter), at::scalar_tensor(state.step, at::kLong)});
+    }
   }
   return result;
 }
 
+ParameterState Optimizer::Impl::state_from(std::size_t place, const std::map<std::string, at::Tensor>& given,
+                                           std::set<std::string>& taken) const {
+  const NamedTensor& parameter = parameters[place];
+  const std::span<const StateField> fields = state_fields(options_of(place));
+  ParameterState state;
+  std::string missing;
+  bool has_any = false;
+  const auto find = [&](const char* field, bool is_optional) -> const at::Tensor* {
+    const std::string name = state_name(field, parameter);
+    const auto found = given.find(name);
+    if (found == given.end()) {
+      if (!is_optional) missing = name;
+      return nullptr;
+    }
+    taken.insert(name);
+    has_any = true;
+    return &found->second;
+  };
+  for (std::size_t i = 0; i < fields.size(); ++i) {
+    const at::Tensor* tensor = find(fields[i].name, fields[i].is_optional);
+    if (tensor == nullptr) continue;
+    LIMBECK_CHECK(tensor->sizes() == parameter.tensor.sizes(),
+                  "[optimizer] state '{}/{}' does not have the shape of its parameter", fields[i].name, parameter.name);
+    // In the parameter's memory layout, as the optimizer made it: files are row-major.
+    const at::ScalarType dtype = fields[i].dtype.value_or(parameter.tensor.scalar_type());
+    state.tensors[i] = at::empty_like(parameter.tensor, dtype).copy_(*tensor);
+  }
+  if (counts_steps(kind)) {
+    const at::Tensor* step = find(kStepField, false);
+    LIMBECK_CHECK(step == nullptr || step->numel() == 1, "[optimizer] state 'step/{}' must be one number",
+                  parameter.name);
+    state.step = step == nullptr ? 0 : step->item().toLong();
+    LIMBECK_CHECK(state.step >= 0, "[optimizer] state 'step/{}' is {}", parameter.name, state.step);
+  }
+  LIMBECK_CHECK(!has_any || missing.empty(), "[optimizer] state '{}' is missing beside what else is there of it",
+                missing);
+  return state;
+}
+
 void Optimizer::load_state(const std::vector<NamedTensor>& state) {
   const at::NoGradGuard no_grad;
-  std::map<std::string, at::Tensor> by_name;
-  for (const NamedTensor& entry : state) by_name.emplace(entry.name, entry.tensor);
-  for (const NamedTensor& parameter : impl_->parameters) {
-    const std::vector<const char*> fields = state_fields(impl_->kind);
-    const auto is_given = [&](const char* field) { return by_name.contains(state_name(field, parameter)); };
-    if (std::none_of(fields.begin(), fields.end(), is_given)) continue;
-    impl_->visit_state(parameter, true, [&](const char* field, const auto&, const auto& set) {
-      const auto found = by_name.find(state_name(field, parameter));
-      if (found == by_name.end()) return;
-      const at::Tensor tensor = found->second;
-      const bool is_step = std::string_view(field) == "step";
-      LIMBECK_CHECK(is_step || tensor.sizes() == parameter.tensor.sizes(),
-                    "[optimizer] state '{}' does not have the shape of its parameter", found->first);
-      by_name.erase(found);
-      // In the parameter's memory layout, as the optimizer made it: files are row-major.
-      set(is_step ? tensor.clone() : at::empty_like(parameter.tensor).copy_(tensor));
-    });
+  std::map<std::string, at::Tensor> given;
+  for (const NamedTensor& entry : state) given.emplace(entry.name, entry.tensor);
+  std::set<std::string> taken;
+  std::vector<ParameterState> loaded;
+  for (std::size_t i = 0; i < impl_->parameters.size(); ++i) loaded.push_back(impl_->state_from(i, given, taken));
+  for (const auto& [name, tensor] : given) {
+    LIMBECK_CHECK(taken.contains(name), "[optimizer] state '{}' belongs to no parameter of this optimizer ({})", name,
+                  optimizer_name(impl_->kind));
   }
-  LIMBECK_CHECK(by_name.empty(), "[optimizer] state '{}' belongs to no parameter of this optimizer",
-                by_name.begin()->first);
+  impl_->states = std::move(loaded);
 }
 
-void OptimizerOptions::validate() const {
-  LIMBECK_CHECK(lr > 0, "[optimizer] lr must be above 0, got {}", lr);
-  LIMBECK_CHECK(weight_decay >= 0, "[optimizer] weight_decay must be at least 0, got {}", weight_decay);
-  LIMBECK_CHECK(momentum >= 0 && momentum < 1, "[optimizer] momentum must lie in [0, 1), got {}", momentum);
-  LIMBECK_CHECK(!nesterov || momentum > 0, "[optimizer] nesterov needs a momentum above 0");
-  LIMBECK_CHECK(beta1 >= 0 && beta1 < 1 && beta2 >= 0 && beta2 < 1, "[optimizer] betas must lie in [0, 1), got {}, {}",
-                beta1, beta2);
-  LIMBECK_CHECK(eps > 0, "[optimizer] eps must be above 0, got {}", eps);
-}
-
-std::string_view optimizer_name(OptimizerKind kind) { return kind == OptimizerKind::sgd ? "sgd" : "adamw"; }
-
-OptimizerKind parse_optimizer(std::string_view name) {
-  for (const OptimizerKind kind : {OptimizerKind::sgd, OptimizerKind::adamw}) {
-    if (name == optimizer_name(kind)) return kind;
-  }
-  fail<InvalidArgument>("[optimizer] '{}' does not exist. Use sgd or adamw.", name);
+std::vector<NamedTensor> numbered(std::span<const at::Tensor> tensors) {
+  std::vector<NamedTensor> result;
+  for (const at::Tensor& tensor : tensors) result.push_back({std::to_string(result.size()), tensor});
+  return result;
 }
 
 }  // namespace limbeck::train

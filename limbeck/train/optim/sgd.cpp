@@ -8,6 +8,7 @@
 #include "limbeck/train/optim/dense_arrays.h"
 #include "limbeck/train/optim/element_jobs.h"
 #include "limbeck/train/optim/operator_steps.h"
+#include "limbeck/train/optim/sgd_scalars.h"
 #include "limbeck/train/optim/update_checks.h"
 
 namespace limbeck::train {
@@ -15,17 +16,6 @@ namespace limbeck::train {
 namespace {
 
 using kernels::MomentumUse;
-
-template <class C>
-kernels::SgdScalars<C> scalars_of(const SgdRule& rule, MomentumUse use, double gradient_scale) {
-  return {.use = use,
-          .nesterov = rule.nesterov,
-          .gradient_scale = static_cast<C>(rule.maximize ? -gradient_scale : gradient_scale),
-          .weight_decay = static_cast<C>(rule.weight_decay),
-          .momentum = static_cast<C>(rule.momentum),
-          .gradient_share = static_cast<C>(1 - rule.dampening),
-          .lr = static_cast<C>(rule.lr)};
-}
 
 /// Makes the buffer where the rule needs one and there is none.
 MomentumUse prepare_momentum(SgdTensors& item, const SgdRule& rule) {
@@ -42,7 +32,7 @@ void add_job(SgdTensors& item, const SgdRule& rule, double gradient_scale, Dense
     const kernels::Arrays<T> array{.parameter = arrays.write<T>(item.parameter),
                                    .gradient = arrays.read<T>(item.gradient),
                                    .first = use == MomentumUse::none ? nullptr : arrays.write<T>(item.momentum_buffer)};
-    jobs.add(item.parameter.numel(), [array, step = chosen.sgd, scalars = scalars_of<C>(rule, use, gradient_scale)](
+    jobs.add(item.parameter.numel(), [array, step = chosen.sgd, scalars = sgd_scalars<C>(rule, use, gradient_scale)](
                                          const ElementJobs::Chunk& chunk) {
       step(array, {chunk.begin, chunk.end}, scalars);
     });
