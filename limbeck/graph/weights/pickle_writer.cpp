@@ -32,6 +32,13 @@ void PickleWriter::integer(std::int64_t value) {
   }
 }
 
+void PickleWriter::real(double value) {
+  std::uint64_t bits = 0;
+  std::memcpy(&bits, &value, sizeof(bits));
+  out_ += 'G';  // most significant byte first
+  for (int shift = 56; shift >= 0; shift -= 8) out_ += static_cast<char>(bits >> shift & 0xFF);
+}
+
 void PickleWriter::text(std::string_view value) {
   out_ += 'X';
   append_word(out_, static_cast<std::uint32_t>(value.size()));

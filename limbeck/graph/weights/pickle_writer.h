@@ -16,12 +16,16 @@ class PickleWriter {
   void none() { out_ += 'N'; }
   void boolean(bool value) { out_ += value ? '\x88' : '\x89'; }
   void integer(std::int64_t value);
+  void real(double value);
   void text(std::string_view value);
   void global(std::string_view module, std::string_view name);
   void mark() { out_ += '('; }
   void empty_dict() { out_ += '}'; }
   /// A tuple of everything since the mark.
   void tuple() { out_ += 't'; }
+  void empty_list() { out_ += ']'; }
+  /// list, mark, item, ... -> list.
+  void append_items() { out_ += 'e'; }
   void integers(std::span<const std::int64_t> values);
   /// callable, tuple -> result.
   void reduce() { out_ += 'R'; }

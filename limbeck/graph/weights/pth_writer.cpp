@@ -10,6 +10,7 @@
 
 #include "limbeck/core/error.h"
 #include "limbeck/core/file.h"
+#include "limbeck/core/overloaded.h"
 #include "limbeck/graph/weights/pickle.h"
 #include "limbeck/graph/weights/pickle_writer.h"
 #include "limbeck/graph/weights/storage_dtype.h"
@@ -126,7 +127,7 @@ void write_tensor(PickleWriter& pickle, const at::Tensor& tensor, const StoredBy
   pickle.reduce();
 }
 
-std::string write_pickle(std::span<const NamedTensor> tensors, const Plan& plan) {
+std::string write_state_dict(std::span<const NamedTensor> tensors, const Plan& plan) {
   PickleWriter pickle;
   pickle.empty_ordered_dict();
   pickle.mark();
@@ -138,6 +139,81 @@ std::string write_pickle(std::span<const NamedTensor> tensors, const Plan& plan)
   pickle.set_items();
   return pickle.finish();
 }
+
+/// The tensors of a value, each under its path, in the order in which ValuePickler meets them.
+void collect_tensors(const SavedValue& value, const std::string& path, std::vector<NamedTensor>& tensors) {
+  const auto collect_items = [&](const auto& list) {
+    for (std::size_t i = 0; i < list.items.size(); ++i)
+      collect_tensors(list.items[i], path + "." + std::to_string(i), tensors);
+  };
+  std::visit(core::Overloaded{[&](const at::Tensor& tensor) {
+                                LIMBECK_CHECK(tensor.defined(), "[pth] the tensor at '{}' is undefined", path);
+                                tensors.push_back({path, tensor});
+                              },
+                              [&](const SavedList& list) { collect_items(list); },
+                              [&](const SavedTuple& tuple) { collect_items(tuple); },
+                              [&](const SavedDict& dict) {
+                                for (std::size_t i = 0; i < dict.values.size(); ++i)
+                                  collect_tensors(dict.values[i], path + "." + std::to_string(i), tensors);
+                              },
+                              [](const auto&) {}},
+             value.data);
+}
+
+/// Writes a value whose tensors were planned in the order of collect_tensors.
+class ValuePickler {
+ public:
+  explicit ValuePickler(const Plan& plan) : plan_(plan) {}
+
+  std::string pickle(const SavedValue& value) {
+    write(value);
+    return pickle_.finish();
+  }
+
+ private:
+  void write(const SavedValue& value) {
+    std::visit(
+        core::Overloaded{
+            [&](const SavedNone&) { pickle_.none(); }, [&](bool flag) { pickle_.boolean(flag); },
+            [&](std::int64_t number) { pickle_.integer(number); }, [&](double number) { pickle_.real(number); },
+            [&](const std::string& text) { pickle_.text(text); }, [&](const at::Tensor&) { write_next_tensor(); },
+            [&](const SavedList& list) { write_list(list); }, [&](const SavedTuple& tuple) { write_tuple(tuple); },
+            [&](const SavedDict& dict) { write_dict(dict); }},
+        value.data);
+  }
+
+  void write_next_tensor() {
+    const std::size_t place = next_tensor_++, key = plan_.storage_of[place];
+    write_tensor(pickle_, plan_.tensors[place], plan_.storages[key], key);
+  }
+
+  void write_list(const SavedList& list) {
+    pickle_.empty_list();
+    pickle_.mark();
+    for (const SavedValue& item : list.items) write(item);
+    pickle_.append_items();
+  }
+
+  void write_tuple(const SavedTuple& tuple) {
+    pickle_.mark();
+    for (const SavedValue& item : tuple.items) write(item);
+    pickle_.tuple();
+  }
+
+  void write_dict(const SavedDict& dict) {
+    pickle_.empty_dict();
+    pickle_.mark();
+    for (std::size_t i = 0; i < dict.keys.size(); ++i) {
+      write(dict.keys[i]);
+      write(dict.values[i]);
+    }
+    pickle_.set_items();
+  }
+
+  const Plan& plan_;
+  PickleWriter pickle_;
+  std::size_t next_tensor_ = 0;
+};
 
 /// libtorch's zip writer calls back from C code and finalises in its destructor: neither may see an exception, so a
 /// failure is kept, the rest is swallowed, and check() tells it.
@@ -182,11 +258,7 @@ std::uint64_t expected_bytes(const Plan& plan, std::size_t pickle_bytes) {
   return sum;
 }
 
-}  // namespace
-
-void write_pth(const std::filesystem::path& path, std::span<const NamedTensor> tensors) {
-  const Plan plan = plan_storages(tensors);
-  const std::string pickle = write_pickle(tensors, plan);
+void write_archive(const std::filesystem::path& path, const Plan& plan, const std::string& pickle) {
   core::AtomicFile file(path, expected_bytes(plan, pickle.size()));
   {
     ArchiveWriter archive(file);
@@ -199,6 +271,20 @@ void write_pth(const std::filesystem::path& path, std::span<const NamedTensor> t
     archive.finish();
   }
   file.commit();
+}
+
+}  // namespace
+
+void write_pth(const std::filesystem::path& path, std::span<const NamedTensor> tensors) {
+  const Plan plan = plan_storages(tensors);
+  write_archive(path, plan, write_state_dict(tensors, plan));
+}
+
+void write_pth(const std::filesystem::path& path, const SavedValue& value) {
+  std::vector<NamedTensor> tensors;
+  collect_tensors(value, "value", tensors);
+  const Plan plan = plan_storages(tensors);
+  write_archive(path, plan, ValuePickler(plan).pickle(value));
 }
 
 }  // namespace limbeck::weights

@@ -6,6 +6,7 @@
 #include <filesystem>
 #include <span>
 
+#include "limbeck/graph/weights/saved_value.h"
 #include "limbeck/graph/weights/tensor_storage.h"
 
 namespace limbeck::weights {
@@ -15,5 +16,9 @@ namespace limbeck::weights {
 /// the CPU, gradients are dropped. Throws InvalidArgument for a repeated or overlong name, Unsupported for tensors that
 /// are no plain strided data (sparse, quantized) or share a storage with another element type, IoError for the disk.
 void write_pth(const std::filesystem::path& path, std::span<const NamedTensor> tensors);
+
+/// Writes any plain data with tensors in it, such as a checkpoint's {'model_state_dict': ..., 'optimizer_state_dict':
+/// ...}, in the same way and with the same errors.
+void write_pth(const std::filesystem::path& path, const SavedValue& value);
 
 }  // namespace limbeck::weights
