@@ -6,6 +6,7 @@
 #include "limbeck/data/loader.h"
 #include "limbeck/data/open_dataset.h"
 #include "limbeck/distill/distiller.h"
+#include "limbeck/distill/tap_pairs.h"
 #include "limbeck/graph/text.h"
 #include "limbeck/load/load.h"
 #include "limbeck/measure/evaluate.h"
@@ -23,9 +24,12 @@
 namespace limbeck {
 
 using data::open_dataset;
+using distill::concat;
 using distill::feature_mse;
 using distill::kd;
 using distill::KdOptions;
+using distill::pair;
+using distill::TapPairs;
 using measure::evaluate;
 using measure::profile;
 using train::Buffers;

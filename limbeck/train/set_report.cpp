@@ -37,6 +37,10 @@ std::string some_of(const std::vector<std::string>& names) {
   return text;
 }
 
+std::string count_of(std::size_t parameters) {
+  return fmt::format("{} parameter{}", parameters, parameters == 1 ? "" : "s");
+}
+
 std::string text_of(const ModelReport& model) {
   std::string out = fmt::format("{} ({}), role {}\n", model.name, model.type, model.role.to_string());
   if (!model.role_reason.empty()) add_line(out, "role", model.role_reason);
@@ -44,10 +48,10 @@ std::string text_of(const ModelReport& model) {
            fmt::format("{}, of them {} trained, {} frozen", model.parameters, model.trained, model.frozen));
   if (!model.unowned.empty()) {
     add_line(out, "left",
-             fmt::format("{} parameters that no optimizer owns: {}", model.unowned.size(), some_of(model.unowned)));
+             fmt::format("{} that no optimizer owns: {}", count_of(model.unowned.size()), some_of(model.unowned)));
   }
   if (!model.shared.empty()) {
-    add_line(out, "shared", fmt::format("{} parameters: {}", model.shared.size(), some_of(model.shared)));
+    add_line(out, "shared", fmt::format("{}: {}", count_of(model.shared.size()), some_of(model.shared)));
   }
   add_lines(out, "cast", model.notes.cast);
   add_lines(out, "fused", model.notes.fused);
