@@ -9,6 +9,7 @@
 #include <string>
 
 #include "limbeck/core/error.h"
+#include "limbeck/graph/fused/batch_norm_act.h"
 #include "limbeck/graph/fused/depthwise.h"
 
 namespace limbeck::graph {
@@ -59,6 +60,22 @@ void depthwise_conv2d_kernel(std::vector<c10::IValue>& stack) {
   stack.emplace_back(std::move(result));
 }
 
+at::Tensor tensor_or_undefined(const c10::IValue& value) { return value.isNone() ? at::Tensor() : value.toTensor(); }
+
+void batch_norm_act_kernel(std::vector<c10::IValue>& stack) {
+  at::Tensor result = fused::batch_norm_act(stack[0].toTensor(), {.weight = tensor_or_undefined(stack[1]),
+                                                                  .bias = tensor_or_undefined(stack[2]),
+                                                                  .running_mean = tensor_or_undefined(stack[3]),
+                                                                  .running_var = tensor_or_undefined(stack[4]),
+                                                                  .training = stack[5].toBool(),
+                                                                  .momentum = stack[6].toDouble(),
+                                                                  .eps = stack[7].toDouble(),
+                                                                  .residual = stack[8].toOptional<at::Tensor>(),
+                                                                  .activation = stack[9].toStringView()});
+  stack.clear();
+  stack.emplace_back(std::move(result));
+}
+
 const c10::FunctionSchema* schema(const char* text) { return new c10::FunctionSchema(torch::jit::parseSchema(text)); }
 
 }  // namespace
@@ -76,6 +93,11 @@ const OwnOp* find_own_op(std::string_view name) {
        {schema("limbeck::depthwise_conv2d(Tensor input, Tensor weight, Tensor? bias=None, SymInt[2] stride=1, "
                "SymInt[2] padding=0, SymInt[2] dilation=1, SymInt groups=1) -> Tensor"),
         depthwise_conv2d_kernel}},
+      {"limbeck::batch_norm_act",
+       {schema("limbeck::batch_norm_act(Tensor input, Tensor? weight, Tensor? bias, Tensor? running_mean, "
+               "Tensor? running_var, bool training, float momentum, float eps, Tensor? residual=None, "
+               "str activation=\"none\") -> Tensor"),
+        batch_norm_act_kernel}},
   };
   const auto found = ops->find(name);
   return found == ops->end() ? nullptr : &found->second;

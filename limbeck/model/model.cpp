@@ -67,13 +67,15 @@ struct Model::State {
   Interpreter& interpreter_for(const RunOptions& options, const std::vector<graph::Mode>& run_modes) {
     const auto known = std::find_if(interpreters.begin(), interpreters.end(), [&](const auto& candidate) {
       const ProgramKey& key = candidate->program().key;
-      return key.modes == run_modes && key.taps == options.taps && key.state_updates == options.state_updates;
+      return key.modes == run_modes && key.taps == options.taps && key.state_updates == options.state_updates &&
+             key.fusion == options.fusion;
     });
     if (known != interpreters.end()) {
       std::rotate(interpreters.begin(), known, known + 1);
     } else {
       check_assumptions(graph, run_modes, accepted);
-      ProgramKey key{.modes = run_modes, .taps = options.taps, .state_updates = options.state_updates};
+      ProgramKey key{
+          .modes = run_modes, .taps = options.taps, .state_updates = options.state_updates, .fusion = options.fusion};
       interpreters.insert(interpreters.begin(), std::make_unique<Interpreter>(prepare_program(graph, std::move(key))));
       if (interpreters.size() > kMaxInterpreters) interpreters.pop_back();
     }
@@ -192,6 +194,10 @@ void Model::accept_assumptions(graph::Mode mode) { state_->accepted = state_->ac
 Outputs Model::forward(const Inputs& inputs, const RunOptions& options) {
   const std::vector<at::Tensor> arranged = arrange_inputs(state_->graph, inputs);
   return state_->interpreter_for(options).run(arranged);
+}
+
+passes::FusionReport Model::fusion_report(const RunOptions& options) const {
+  return state_->interpreter_for(options).program().fusion;
 }
 
 void Model::to(at::Device device) {

@@ -18,6 +18,7 @@
 #include <vector>
 
 #include "limbeck/graph/graph.h"
+#include "limbeck/graph/passes/fusion.h"
 #include "limbeck/graph/weights/tensor_storage.h"
 
 namespace limbeck {
@@ -50,12 +51,16 @@ class Outputs {
 };
 
 enum class StateUpdates : uint8_t { apply, discard };  // running statistics and other buffer writes
+/// none: op by op, with the bits of PyTorch eager. training: what runs in train mode is fused (limbeck/graph/fused),
+/// equal up to rounding; a fixed number of threads or not, a run repeats its bits.
+enum class Fusion : uint8_t { none, training };
 
 struct RunOptions {
   std::vector<std::string> taps{};  // scope[@call][#i] or value names, returned beside the outputs with gradients
   StateUpdates state_updates = StateUpdates::apply;
   /// train or eval for this run, instead of the handle's own mode; scopes that were given a mode of their own keep it.
   std::optional<graph::Mode> mode{};
+  Fusion fusion = Fusion::none;
 };
 
 struct HeadOptions {
@@ -108,6 +113,8 @@ class Model {
   /// Runs the graph. Gradients are recorded as c10::GradMode says. Checks inputs against names, dtypes, shapes, ranges
   /// and the export's own checks first: InvalidArgument names the input, what came and what was expected.
   Outputs forward(const Inputs& inputs, const RunOptions& options = {});
+  /// What forward() with these options fuses, and what it leaves, with reasons. Empty without Fusion::training.
+  passes::FusionReport fusion_report(const RunOptions& options) const;
   at::Tensor operator()(const at::Tensor& x) { return forward(x).logits(); }
 
   /// Moves parameters, buffers and device or dtype constants. In place, tensors keep their identity where they can.

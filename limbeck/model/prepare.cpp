@@ -8,6 +8,7 @@
 
 #include "limbeck/core/error.h"
 #include "limbeck/graph/call_node.h"
+#include "limbeck/model/fuse_for_training.h"
 #include "limbeck/model/program.h"
 
 namespace limbeck {
@@ -51,6 +52,7 @@ class Preparer {
 
   std::shared_ptr<const Program> prepare() {
     resolve_taps();
+    if (program_->key.fusion == Fusion::training) fuse();
     needed_ = needed_nodes(
         graph(), root_mode(), [this](graph::ScopeId scope) { return mode_of(scope); }, taps_);
     resolve_nodes();
@@ -71,6 +73,12 @@ class Preparer {
   /// Names of scopes come before names of values; a leading % means a value.
   void resolve_taps() {
     for (const std::string& tap : program_->key.taps) taps_.push_back(resolve_tap(tap));
+  }
+
+  /// Taps are values by now: fusing may take away what other names stood for, never a kept value.
+  void fuse() {
+    const auto is_training = [this](graph::ScopeId scope) { return mode_of(scope) == Mode::train; };
+    program_->fusion = fused::fuse_for_training(program_->graph, {.is_training = is_training, .kept = taps_});
   }
 
   ValueId resolve_tap(const std::string& tap) const {

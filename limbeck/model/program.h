@@ -26,6 +26,7 @@ struct ProgramKey {
   std::vector<graph::Mode> modes;  // by scope id
   std::vector<std::string> taps;
   StateUpdates state_updates = StateUpdates::apply;
+  Fusion fusion = Fusion::none;
   friend bool operator==(const ProgramKey&, const ProgramKey&) = default;
 };
 
@@ -115,7 +116,7 @@ struct Sizing {
 };
 
 struct Program {
-  graph::Graph graph;  // shares nodes and tensors with the Model's
+  graph::Graph graph;  // shares nodes and tensors with the Model's; fused where the key asks for it
   ProgramKey key;
   std::vector<Step> steps;
   std::vector<Segment> segments;
@@ -128,6 +129,7 @@ struct Program {
   std::vector<ValueIndex> preset_values;  // of parameters that lists, outputs and taps take
   std::vector<c10::IValue> presets;       // beside preset_values
   ValueIndex num_values = 0;
+  passes::FusionReport fusion;  // what was fused and left
 };
 
 /// Prepares `graph`. Throws InvalidArgument for an unknown tap, Unsupported for what can't be run.

@@ -72,6 +72,9 @@ void add_norm_rows(TraitsTable& table) {
   // batch_norm(input, weight, bias, running_mean, running_var, training, momentum, eps, cudnn_enabled)
   table["aten::batch_norm"] = {
       .mode_arguments = {{5, ModeKind::flag}}, .hidden_writes = {{3, 5}, {4, 5}}, .shape = shape_batch_norm};
+  // batch_norm_act(input, weight, bias, running_mean, running_var, training, momentum, eps, residual, activation)
+  table["limbeck::batch_norm_act"] = {
+      .mode_arguments = {{5, ModeKind::flag}}, .hidden_writes = {{3, 5}, {4, 5}}, .shape = shape_batch_norm};
   // instance_norm(input, weight, bias, running_mean, running_var, use_input_stats, momentum, eps, cudnn_enabled)
   table["aten::instance_norm"] = {
       .mode_arguments = {{5, ModeKind::flag}}, .hidden_writes = {{3, 5}, {4, 5}}, .shape = shape_instance_norm};
