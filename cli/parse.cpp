@@ -12,6 +12,7 @@
 #include "cli/flags.h"
 #include "limbeck/core/error.h"
 #include "limbeck/core/table.h"
+#include "limbeck/data/open_dataset.h"
 #include "limbeck/recipe/options.h"
 
 namespace limbeck::cli {
@@ -230,11 +231,10 @@ void add_doctor(CLI::App& app, std::optional<Arguments>& chosen) {
 void add_data(CLI::App& app, std::optional<Arguments>& chosen) {
   auto* verb = app.add_subcommand("data", "Describe a dataset: sizes, classes, mean and standard deviation");
   auto arguments = std::make_shared<DataArguments>();
-  verb->add_option("dataset", arguments->dataset, "fashion-mnist, idx:FOLDER, synthetic:CLASSESxCxHxW?n=COUNT")
-      ->required();
+  verb->add_option("dataset", arguments->dataset, data::dataset_forms())->required();
   verb->add_option("--path", arguments->path, "folder of the data, where it is not found by itself");
   add_output(*verb, arguments->output);
-  verb->footer("Example:\n  limbeck data fashion-mnist");
+  verb->footer("Example:\n  limbeck data fashion-mnist\n  limbeck data folder:photographs");
   verb->callback([arguments, &chosen] { chosen = *arguments; });
 }
 

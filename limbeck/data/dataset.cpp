@@ -81,6 +81,16 @@ std::shared_ptr<const Dataset> take(std::shared_ptr<const Dataset> whole, std::i
   return subset(std::move(whole), std::move(rows), std::move(name));
 }
 
+std::shared_ptr<const Dataset> spread(std::shared_ptr<const Dataset> whole, std::int64_t count) {
+  LIMBECK_CHECK(count > 0, "[data] some samples of {} must be taken, not {}.", whole->name(), count);
+  const std::int64_t size = whole->size();
+  if (size <= count) return whole;
+  std::vector<std::int64_t> rows;
+  for (std::int64_t i = 0; i < count; ++i) rows.push_back(i * size / count);
+  std::string name = fmt::format("{}[{} of {}]", whole->name(), count, size);
+  return subset(std::move(whole), std::move(rows), std::move(name));
+}
+
 HeldOut hold_out(const std::shared_ptr<const Dataset>& whole, std::int64_t val_size) {
   LIMBECK_CHECK(val_size > 0 && val_size < whole->size(),
                 "[data] val_size must lie in 1..{}, so that {} is cut in two, got {}.", whole->size() - 1,

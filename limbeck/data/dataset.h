@@ -95,6 +95,10 @@ std::shared_ptr<const Dataset> subset(std::shared_ptr<const Dataset> whole, std:
 /// The first `count` samples: calibration sets, quick runs. Throws InvalidArgument if there are fewer.
 std::shared_ptr<const Dataset> take(std::shared_ptr<const Dataset> whole, std::int64_t count);
 
+/// `count` samples at equal distances, from the first on; all where there are fewer. Throws InvalidArgument unless
+/// count > 0.
+std::shared_ptr<const Dataset> spread(std::shared_ptr<const Dataset> whole, std::int64_t count);
+
 /// A dataset cut in two: `val` holds a fixed number of samples that `train` does not have.
 struct HeldOut {
   std::shared_ptr<const Dataset> train;

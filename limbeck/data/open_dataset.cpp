@@ -121,15 +121,11 @@ constexpr std::array<Kind, 8> kKinds{{
 
 [[noreturn]] void fail_unknown(std::string_view spec) {
   std::vector<std::string> prefixes;
-  std::vector<std::string_view> forms;
-  for (const Kind& kind : kKinds) {
-    prefixes.emplace_back(kind.prefix);
-    forms.push_back(kind.form);
-  }
+  for (const Kind& kind : kKinds) prefixes.emplace_back(kind.prefix);
   const std::size_t colon = spec.find(':');
   const std::string nearest = nearest_names(spec.substr(0, colon == spec.npos ? colon : colon + 1), prefixes, 1);
   const std::string hint = nearest.empty() ? "." : fmt::format("; did you mean {}?", nearest);
-  fail<InvalidArgument>("[data] no dataset '{}'{} Known: {}.", spec, hint, fmt::join(forms, ", "));
+  fail<InvalidArgument>("[data] no dataset '{}'{} Known: {}.", spec, hint, dataset_forms());
 }
 
 const Kind& kind_of(std::string_view spec) {
@@ -157,14 +153,6 @@ std::shared_ptr<const Dataset> open_part(std::string_view spec, const OpenOption
   return kind.open(address_of(spec, kind), options, fmt::format("{}/{}", spec, to_string(options.split)));
 }
 
-// Whether val is data of its own, not a part of train.
-bool has_own_val(std::string_view spec) {
-  const Kind& kind = kind_of(spec);
-  if (kind.open != open_folder) return false;
-  const fs::path root(address_of(spec, kind).place);
-  return has_folder(root, "val") && has_folder(root, "test");
-}
-
 }  // namespace
 
 Split parse_split(std::string_view text) {
@@ -184,6 +172,19 @@ const char* to_string(Split split) {
       return "test";
   }
   fail<InternalError>("[data] split {} has no name.", static_cast<int>(split));
+}
+
+bool has_own_val(std::string_view spec) {
+  const Kind& kind = kind_of(spec);
+  if (kind.open != open_folder) return false;
+  const fs::path root(address_of(spec, kind).place);
+  return has_folder(root, "val") && has_folder(root, "test");
+}
+
+std::string dataset_forms() {
+  std::vector<std::string_view> forms;
+  for (const Kind& kind : kKinds) forms.push_back(kind.form);
+  return fmt::format("{}", fmt::join(forms, ", "));
 }
 
 std::shared_ptr<const Dataset> open_dataset(std::string_view spec, const OpenOptions& options) {

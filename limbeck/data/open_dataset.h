@@ -36,4 +36,11 @@ struct OpenOptions {
 /// (with the nearest ones) or val without a val_size, and IoError if the data cannot be read.
 std::shared_ptr<const Dataset> open_dataset(std::string_view spec, const OpenOptions& options = {});
 
+/// Whether `spec` has a val split that is no part of train: a folder val beside the folder test. Throws InvalidArgument
+/// for an unknown name.
+bool has_own_val(std::string_view spec);
+
+/// What a dataset's name may look like: "fashion-mnist, idx:FOLDER, cifar10:FOLDER, ...".
+std::string dataset_forms();
+
 }  // namespace limbeck::data

@@ -346,5 +346,32 @@ TEST_F(Verbs, DataCountsClassesPerSplit) {
   expect_narrow(text);
 }
 
+TEST_F(Verbs, DataSaysTheSidesOfAFolderOfImages) {
+  const core::TemporaryDirectory folder;
+  for (const auto& [name, image] : {std::pair{"train/cat/1.jpg", "rgb.jpg"},
+                                    {"train/dog/1.png", "rgb.png"},
+                                    {"val/dog/1.jpg", "exif_6.jpg"},
+                                    {"test/cat/1.png", "gray.png"}}) {
+    const std::filesystem::path path = folder.path() / name;
+    std::filesystem::create_directories(path.parent_path());
+    std::filesystem::copy_file(test_file(std::string("data/images/") + image), path);
+  }
+  const std::string spec = "folder:" + folder.path().string();
+  const Json json = json_of({"data", spec});
+  const JsonView data(json, "data");
+  EXPECT_TRUE(data["shape"][1].is_null());
+  EXPECT_EQ(data["least_sides"].as_ints(), (std::vector<int64_t>{4, 5}));
+  EXPECT_EQ(data["largest_sides"].as_ints(), (std::vector<int64_t>{19, 21}));
+  EXPECT_EQ(data["splits"]["train"]["classes"]["dog"].as_int(), 1);
+  EXPECT_EQ(data["splits"]["val"]["classes"]["cat"].as_int(), 0);
+  EXPECT_EQ(data["mean"].size(), 3U);
+  const std::string text = text_of({"data", spec});
+  EXPECT_TRUE(contains(text, "images [3, H, W]") && contains(text, "4 to 19 high, 5 to 21 wide")) << text;
+  std::ofstream(folder.path() / "train" / "cat" / "1.jpg") << "no image";
+  const Finished damaged = run_limbeck({"data", spec});
+  EXPECT_EQ(damaged.exit_code, 1);
+  EXPECT_TRUE(contains(damaged.err, "train/cat/1.jpg is neither PNG nor JPEG")) << damaged.err;
+}
+
 }  // namespace
 }  // namespace limbeck::testing

@@ -77,6 +77,38 @@ TEST(Take, GivesTheFirstSamples) {
   EXPECT_THROW(take(numbered(), 11), InvalidArgument);
 }
 
+TEST(Spread, TakesSamplesAtEqualDistances) {
+  const auto some = spread(numbered(), 4);
+  ASSERT_EQ(some->size(), 4);
+  for (const auto& [i, expected] : {std::pair{0, 0}, {1, 2}, {2, 5}, {3, 7}}) EXPECT_EQ(shown(*some, i), expected);
+  EXPECT_EQ(spread(numbered(), 10)->size(), 10);
+  EXPECT_EQ(spread(numbered(), 99)->size(), 10);
+  EXPECT_THROW(spread(numbered(), 0), InvalidArgument);
+}
+
+// A user's dataset of images whose sizes vary.
+class Growing final : public Dataset {
+ public:
+  std::string name() const override { return "growing"; }
+  std::int64_t size() const override { return 3; }
+  ImageShape shape() const override { return {1, ImageShape::kVaries, ImageShape::kVaries}; }
+  const std::vector<std::string>& class_names() const override { return names_; }
+  Sample sample(std::int64_t index) const override { return {at::zeros({1, index + 1, index + 2}, at::kByte), index}; }
+
+ private:
+  std::vector<std::string> names_{"a", "b", "c"};
+};
+
+TEST(Dataset, NeedsNoMoreOfAUserThanItsSamples) {
+  const Growing dataset;
+  EXPECT_EQ(dataset.label(2), 2);
+  EXPECT_FALSE(dataset.encoded(0));
+  EXPECT_FALSE(dataset.pixels());
+  EXPECT_EQ(dataset.identity(), "growing");
+  EXPECT_EQ(fingerprint(dataset).size(), 64U);
+  EXPECT_EQ(to_string(dataset.shape()), "[1, H, W]");
+}
+
 TEST(HoldOut, CutsInTwoTheSameWayEveryTime) {
   const auto whole = numbered(200);
   const HeldOut cut = hold_out(whole, 40), again = hold_out(whole, 40);
