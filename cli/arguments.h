@@ -47,11 +47,19 @@ struct StageArguments {
   OutputOptions output;
 };
 
+/// How images are prepared, where the model does not say it or is to be told otherwise.
+struct PreparationArguments {
+  std::string preset;                      // "imagenet", or empty
+  std::vector<int64_t> resize, crop;       // sides in pixels, as torchvision's Resize and CenterCrop take them
+  std::string interpolation = "bilinear";  // of the resize
+  std::vector<double> mean, stddev;        // per channel, of pixels in 0..1
+};
+
 struct InferArguments {
   std::string model;
-  std::vector<std::string> inputs;   // images, or one .safetensors of tensors
-  std::string output_file;           // .safetensors; empty: the classes are printed
-  std::vector<double> mean, stddev;  // of images, instead of the model's own; empty: its own
+  std::vector<std::string> inputs;  // images, or one .safetensors of tensors
+  std::string output_file;          // .safetensors; empty: the classes are printed
+  PreparationArguments preparation;
   int64_t top = 5;
   std::string accept = "none";  // modes to run although the file does not tell all about them
   OutputOptions output;
@@ -74,6 +82,8 @@ struct CaptureArguments {
   std::string mode;        // of a single export: train or eval
   std::string weights;
   std::string output_file;
+  PreparationArguments preparation;
+  std::string labels;  // file of class names
   bool python = false;
   OutputOptions output;
 };

@@ -147,6 +147,20 @@ void add_evaluate(CLI::App& app, std::optional<Arguments>& chosen) {
   verb->callback([arguments, stage, &chosen] { chosen = *arguments; });
 }
 
+void add_preparation(CLI::App& verb, PreparationArguments& arguments) {
+  verb.add_option("--preprocessing", arguments.preset,
+                  "how images are prepared: imagenet is resize 256, crop 224 and ImageNet's mean and stddev")
+      ->check(CLI::IsMember({"imagenet"}));
+  verb.add_option("--resize", arguments.resize, "the images' shorter side, or height and width, in pixels")
+      ->expected(1, 2);
+  verb.add_option("--crop", arguments.crop, "side, or height and width, of the middle that is cut out")->expected(1, 2);
+  verb.add_option("--interpolation", arguments.interpolation, "of the resize; antialiased")
+      ->capture_default_str()
+      ->check(CLI::IsMember({"nearest", "bilinear", "bicubic"}));
+  verb.add_option("--mean", arguments.mean, "of images in 0..1, per channel: 0.485 ...");
+  verb.add_option("--stddev", arguments.stddev, "likewise");
+}
+
 void add_infer(CLI::App& app, std::optional<Arguments>& chosen) {
   auto* verb = app.add_subcommand("infer", "Run a model on images or tensors");
   auto arguments = std::make_shared<InferArguments>();
@@ -155,9 +169,7 @@ void add_infer(CLI::App& app, std::optional<Arguments>& chosen) {
                    "images (PNG, JPEG), or one .safetensors whose tensors are matched by name, else by position")
       ->required();
   verb->add_option("--output", arguments->output_file, ".safetensors for the outputs, named as in the graph");
-  verb->add_option("--mean", arguments->mean,
-                   "of images in 0..1, per channel, for models that do not say it: 0.485 ...");
-  verb->add_option("--stddev", arguments->stddev, "likewise");
+  add_preparation(*verb, arguments->preparation);
   verb->add_option("--top", arguments->top, "classes to print per image")
       ->capture_default_str()
       ->check(CLI::Range(1, 1'000'000));
@@ -200,12 +212,15 @@ void add_capture(CLI::App& app, std::optional<Arguments>& chosen) {
   verb->add_option("--mode", arguments->mode, "mode that a single export was made in")
       ->check(CLI::IsMember({"train", "eval"}));
   verb->add_option("--weights", arguments->weights, ".pth, .safetensors or .lmb to load into it, strictly");
+  add_preparation(*verb, arguments->preparation);
+  verb->add_option("--labels", arguments->labels, "file of class names: one a line, or a JSON array");
   verb->add_option("-o,--output", arguments->output_file, "the .lmb to write");
   verb->add_flag("--python", arguments->python, "print the Python snippet that exports a good pair");
   add_output(*verb, arguments->output);
   verb->footer(
       "Example:\n  limbeck capture --python > export_pair.py\n"
-      "  limbeck capture eval.pt2 --train train.pt2 -o model.lmb");
+      "  limbeck capture eval.pt2 --train train.pt2 -o model.lmb \\\n"
+      "    --preprocessing imagenet --labels classes.txt");
   verb->callback([arguments, &chosen] { chosen = *arguments; });
 }
 

@@ -7,6 +7,7 @@
 
 #include "cli/commands.h"
 #include "cli/console.h"
+#include "cli/preparation.h"
 #include "cli/type_text.h"
 #include "limbeck/core/error.h"
 #include "limbeck/core/file.h"
@@ -30,6 +31,7 @@ struct Summary {
   std::vector<std::string> modes, train_outputs, eval_outputs, notes;
   measure::Profile profile;
   std::vector<std::string> inputs{}, assumptions{};
+  std::string images{};  // how they are prepared
   std::string batch{};
   bool is_batch_free = false;
 };
@@ -104,6 +106,7 @@ Summary summarize(const Model& model) {
     summary.assumptions.push_back(fmt::format("{} mode: {}{}{}", graph::mode_name(assumption.when), scope,
                                               scope.empty() ? "" : ": ", assumption.text));
   }
+  summary.images = metadata_of(graph, data::kPreprocessingKey);
   describe_batch(graph, summary);
   return summary;
 }
@@ -131,6 +134,7 @@ std::string to_text(const Summary& summary) {
     text += list_text("train gives", summary.train_outputs) + list_text("eval gives", summary.eval_outputs);
   }
   text += list_text("batch", {summary.batch});
+  if (!summary.images.empty()) text += list_text("images", {summary.images});
   text +=
       list_text("size", {fmt::format("{} parameters, {} MACs {}", core::format_thousands(summary.profile.parameters),
                                      core::format_si(static_cast<double>(summary.profile.macs)),
@@ -148,6 +152,7 @@ Json to_json(const Summary& summary) {
                        {"eval_outputs", Json::array(summary.eval_outputs)},
                        {"batch", summary.batch},
                        {"is_batch_free", summary.is_batch_free},
+                       {"preprocessing", summary.images.empty() ? Json(nullptr) : core::parse_json(summary.images)},
                        {"parameters", summary.profile.parameters},
                        {"macs", summary.profile.macs},
                        {"assumptions", Json::array(summary.assumptions)},
@@ -182,6 +187,18 @@ void refuse_overwriting(const CaptureArguments& arguments) {
   }
 }
 
+/// Puts what the flags say of images and classes into the model's metadata.
+void describe_images(Model& model, const CaptureArguments& arguments) {
+  Graph graph = model.graph();
+  if (is_given(arguments.preparation)) {
+    graph.metadata[data::kPreprocessingKey] = data::to_json(prepare_by(arguments.preparation, graph, arguments.source));
+  }
+  if (!arguments.labels.empty()) {
+    graph.metadata[graph::kLabelsKey] = Json::array(read_labels(arguments.labels)).dump();
+  }
+  model.set_graph(std::move(graph));
+}
+
 }  // namespace
 
 int run_command(const CaptureArguments& arguments) {
@@ -196,7 +213,8 @@ int run_command(const CaptureArguments& arguments) {
   }
   refuse_overwriting(arguments);
   if (!holds_graph(arguments.source, arguments.output.json)) return kFailure;
-  const Model model = load(arguments.source, load_options(arguments));
+  Model model = load(arguments.source, load_options(arguments));
+  describe_images(model, arguments);
   const Summary summary = summarize(model);
   model.save(arguments.output_file);
   const std::uint64_t bytes = core::file_size(arguments.output_file);

@@ -8,10 +8,10 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
-#include <optional>
 
 #include "cli/commands.h"
 #include "cli/console.h"
+#include "cli/preparation.h"
 #include "cli/type_text.h"
 #include "limbeck/core/error.h"
 #include "limbeck/core/format.h"
@@ -46,33 +46,6 @@ std::vector<std::string> labels_of(const graph::Graph& graph) {
   if (found == graph.metadata.end()) return {};
   const Json json = core::parse_json(found->second, graph::kLabelsKey);
   return JsonView(json, graph::kLabelsKey).as_strings();
-}
-
-/// The model's own, mean and stddev replaced where the command line gives them; of a model without, those alone.
-data::Preprocessing preprocessing_of(const graph::Graph& graph, const InferArguments& arguments) {
-  const auto found = graph.metadata.find(data::kPreprocessingKey);
-  const bool has_own = found != graph.metadata.end(), is_given = !arguments.mean.empty();
-  LIMBECK_CHECK(is_given == !arguments.stddev.empty(), "[infer] give both --mean and --stddev, or neither");
-  LIMBECK_CHECK(
-      has_own || is_given,
-      "[infer] {} does not say how images must be prepared for it (models trained by limbeck do). Give --mean "
-      "and --stddev, or prepare them yourself and pass a .safetensors file with a tensor of the images.",
-      arguments.model);
-  data::Preprocessing preprocessing;
-  if (has_own) {
-    preprocessing = data::parse_preprocessing(found->second);
-  } else {
-    const std::optional<std::vector<int64_t>> sizes = sample_sizes(graph);
-    LIMBECK_CHECK(sizes && sizes->size() == 3,
-                  "[infer] {} does not say what size its images have. Pass a .safetensors file with a tensor of them.",
-                  arguments.model);
-    preprocessing.shape = {.channels = (*sizes)[0], .height = (*sizes)[1], .width = (*sizes)[2]};
-  }
-  if (is_given) {
-    preprocessing.normalize = {.mean = {arguments.mean.begin(), arguments.mean.end()},
-                               .stddev = {arguments.stddev.begin(), arguments.stddev.end()}};
-  }
-  return data::parse_preprocessing(data::to_json(preprocessing));  // which checks what was given
 }
 
 /// How many images go into one run: the first axis of the model's input where it is fixed.
@@ -143,7 +116,7 @@ at::Tensor logits_of(const std::vector<NamedTensor>& outputs) {
 }
 
 Results run_on_images(Model& model, const InferArguments& arguments) {
-  const data::Preprocessing preprocessing = preprocessing_of(model.graph(), arguments);
+  const data::Preprocessing preprocessing = prepare_by(arguments.preparation, model.graph(), arguments.model);
   const auto num_images = static_cast<int64_t>(arguments.inputs.size());
   const int64_t step = batch_size(model.graph());
   OutputJoiner joiner;

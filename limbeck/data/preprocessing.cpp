@@ -24,9 +24,9 @@ std::vector<float> per_channel(const JsonView& values, std::int64_t channels) {
   return result;
 }
 
-bool is_deterministic(const Transform& transform) {
-  return std::holds_alternative<Resize>(transform) || std::holds_alternative<CenterCrop>(transform) ||
-         std::holds_alternative<Pad>(transform) || std::holds_alternative<Grayscale>(transform);
+// What may stand before the normalization.
+bool is_preprocessing(const Transform& transform) {
+  return !is_random(transform) && !std::holds_alternative<Normalize>(transform);
 }
 
 // Transforms from outside: they must make any image the model's input.
@@ -35,7 +35,7 @@ std::vector<Transform> parse_transforms(const JsonView& list, const ImageShape& 
   std::vector<Transform> transforms;
   for (const JsonView& element : list.elements()) {
     transforms.push_back(parse_transform(element));
-    if (!is_deterministic(transforms.back())) element.fail("must be resize, center_crop, pad or grayscale");
+    if (!is_preprocessing(transforms.back())) element.fail("must be resize, center_crop, pad or grayscale");
   }
   try {
     const ImageShape made = output_shape(transforms, {shape.channels, ImageShape::kVaries, ImageShape::kVaries});
@@ -55,18 +55,22 @@ std::vector<Transform> Preprocessing::steps() const {
   return all;
 }
 
-Preprocessing make_preprocessing(std::vector<Transform> transforms, std::int64_t channels) {
+Preprocessing make_preprocessing(std::vector<Transform> transforms, const ImageShape& input) {
   LIMBECK_CHECK(!transforms.empty() && std::holds_alternative<Normalize>(transforms.back()),
                 "[data] the transforms of a model's input must end in normalize.");
   Preprocessing result;
   result.normalize = std::get<Normalize>(transforms.back());
   transforms.pop_back();
   for (const Transform& transform : transforms) {
-    LIMBECK_CHECK(is_deterministic(transform),
+    LIMBECK_CHECK(is_preprocessing(transform),
                   "[data] {} cannot belong to a model's input. Use resize, center_crop, pad and grayscale.",
                   name_of(transform));
   }
-  result.shape = output_shape(transforms, {channels, ImageShape::kVaries, ImageShape::kVaries});
+  const ImageShape any{input.channels, ImageShape::kVaries, ImageShape::kVaries};
+  if (!input.is_open() && output_shape(transforms, any).is_open()) {
+    transforms.insert(transforms.begin(), Resize{.size = {input.height, input.width}});
+  }
+  result.shape = output_shape(transforms, any);
   LIMBECK_CHECK(!result.shape.is_open(),
                 "[data] the transforms of a model's input must make one size. Add center_crop, or resize to height and "
                 "width.");

@@ -22,9 +22,11 @@ struct Preprocessing {
   std::vector<Transform> steps() const;
 };
 
-/// What a list of deterministic transforms that ends in a normalization does to images of `channels` channels of any
-/// size. Throws InvalidArgument if it has no normalization at its end, makes no one size, or holds a random transform.
-Preprocessing make_preprocessing(std::vector<Transform> transforms, std::int64_t channels);
+/// What a list of deterministic transforms that ends in a normalization does to images of any size, made for images of
+/// `input`: where the list itself leaves sizes open, images are first resized to that of `input`. Throws
+/// InvalidArgument if the list has no normalization at its end, holds a random transform, or makes no one size of an
+/// open input.
+Preprocessing make_preprocessing(std::vector<Transform> transforms, const ImageShape& input);
 
 /// {"channels": 1, "height": 28, "width": 28, "mean": [0.286], "stddev": [0.353]} and, where there are transforms,
 /// "transforms": [{"resize": {"size": [32]}}, {"center_crop": {"size": [28]}}].

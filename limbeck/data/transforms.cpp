@@ -249,6 +249,12 @@ ImageShape output_shape(const Transform& transform, const ImageShape& shape) {
   return std::visit([&](const auto& one) { return shape_after(one, shape); }, transform);
 }
 
+bool is_random(const Transform& transform) {
+  return !std::holds_alternative<Normalize>(transform) && !std::holds_alternative<Resize>(transform) &&
+         !std::holds_alternative<CenterCrop>(transform) && !std::holds_alternative<Pad>(transform) &&
+         !std::holds_alternative<Grayscale>(transform);
+}
+
 CropOffset draw(const RandomCrop& crop, const ImageShape& shape, const SampleKey& key, std::size_t place) {
   const ImageShape window = shape_after(crop, shape);
   core::Rng rng = stream(key, place);

@@ -90,6 +90,9 @@ at::Tensor apply(const std::vector<Transform>& transforms, const at::Tensor& ima
 /// Normalize. Returns the image itself or a view of it where that suffices.
 at::Tensor apply(const Transform& transform, const at::Tensor& image, const SampleKey& key, std::size_t place);
 
+/// Whether it draws anything: two showings of a sample may then differ.
+bool is_random(const Transform& transform);
+
 /// Place of a crop's window in the image, in pixels from its corner; negative inside the padding.
 struct CropOffset {
   std::int64_t top = 0;

@@ -1,12 +1,14 @@
 #include "limbeck/recipe/data_source.h"
 
 #include <algorithm>
+#include <iterator>
 #include <utility>
 
 #include "limbeck/core/error.h"
 #include "limbeck/core/json.h"
 #include "limbeck/data/open_dataset.h"
 #include "limbeck/data/preprocessing.h"
+#include "limbeck/data/transforms/options.h"
 
 namespace limbeck::recipe {
 
@@ -25,25 +27,82 @@ data::Normalize resolve_normalization(const DataOptions& options, const data::Da
   return {.mean = {options.mean.begin(), options.mean.end()}, .stddev = {options.stddev.begin(), options.stddev.end()}};
 }
 
+bool is_normalize(const data::Transform& transform) { return std::holds_alternative<data::Normalize>(transform); }
+
+/// The list with a normalization: its own, else `normalize` at its end, before what erases in normalized images.
+std::vector<data::Transform> normalized(std::vector<data::Transform> transforms, const data::Normalize& normalize) {
+  if (std::any_of(transforms.begin(), transforms.end(), is_normalize)) return transforms;
+  auto end = transforms.end();
+  while (end != transforms.begin() && std::holds_alternative<data::RandomErasing>(*std::prev(end))) --end;
+  transforms.insert(end, normalize);
+  return transforms;
+}
+
+/// The normalization of a list, where it has one.
+const data::Normalize* normalization_in(const std::vector<data::Transform>& transforms) {
+  const auto found = std::find_if(transforms.begin(), transforms.end(), is_normalize);
+  return found == transforms.end() ? nullptr : &std::get<data::Normalize>(*found);
+}
+
+/// What mean and stddev images get where a list of theirs has none.
+data::Normalize choose_normalization(const DataOptions& options, const data::Dataset& train) {
+  if (const auto* given = normalization_in(options.test_transforms)) return *given;
+  if (const auto* given = normalization_in(options.train_transforms)) return *given;
+  return resolve_normalization(options, train);
+}
+
+std::vector<data::Transform> training_list(const DataOptions& options, const data::ImageShape& shape) {
+  if (!options.train_transforms.empty()) return options.train_transforms;
+  LIMBECK_CHECK(
+      shape.is_open() || options.crop_padding < std::min(shape.height, shape.width),
+      "[data] with a crop_padding of {} some crops of {} would hold nothing of the image: pad by less than its "
+      "sides",
+      options.crop_padding, data::to_string(shape));
+  std::vector<data::Transform> transforms;
+  if (options.crop_padding > 0) transforms.emplace_back(data::RandomCrop{.padding = options.crop_padding});
+  if (options.flip_probability > 0) {
+    transforms.emplace_back(data::HorizontalFlip{.probability = options.flip_probability});
+  }
+  return transforms;
+}
+
+/// A model must be tested on what it was trained for.
+void check_shapes(const std::vector<data::Transform>& train, const std::vector<data::Transform>& test,
+                  const data::ImageShape& shape) {
+  const data::ImageShape trained = data::output_shape(train, shape), tested = data::output_shape(test, shape);
+  LIMBECK_CHECK(!trained.is_open() && !tested.is_open(),
+                "[data] the images vary in size: let 'train_transforms' make one size of them (random_resized_crop: "
+                "{{size: 224}}) and 'test_transforms' too (resize: {{size: 256}}, then center_crop: {{size: 224}})");
+  LIMBECK_CHECK(
+      trained.channels == tested.channels,
+      "[data] 'train_transforms' make images of {} and 'test_transforms' of {}: the channels must be the same",
+      data::to_string(trained), data::to_string(tested));
+  LIMBECK_CHECK(is_normalize(test.back()), "[data] 'test_transforms' must end in normalize, or leave it out");
+  for (const data::Transform& transform : test) {
+    LIMBECK_CHECK(
+        !data::is_random(transform),
+        "[data] 'test_transforms' must not draw anything, as {} does. Use resize, center_crop, pad, grayscale.",
+        data::name_of(transform));
+  }
+}
+
+std::vector<data::BatchTransform> batch_transforms(const DataOptions& options) {
+  std::vector<data::BatchTransform> transforms;
+  if (options.mixup_alpha > 0) transforms.emplace_back(data::MixUp{.alpha = options.mixup_alpha});
+  if (options.cutmix_alpha > 0) transforms.emplace_back(data::CutMix{.alpha = options.cutmix_alpha});
+  return transforms;
+}
+
 }  // namespace
 
 DataSource::DataSource(DataOptions options, uint64_t seed) : options_(std::move(options)), seed_(seed) {
   train_ = open(options_, data::Split::train, options_.train_limit);
   if (options_.val_size > 0) val_ = open(options_, data::Split::val, 0);
   test_ = open(options_, data::Split::test, options_.test_limit);
-  const data::Normalize normalize = resolve_normalization(options_, *train_);
-  const data::ImageShape shape = train_->shape();
-  LIMBECK_CHECK(
-      options_.crop_padding < std::min(shape.height, shape.width),
-      "[data] with a crop_padding of {} some crops of {} would hold nothing of the image: pad by less than its "
-      "sides",
-      options_.crop_padding, data::to_string(shape));
-  if (options_.crop_padding > 0) train_transforms_.emplace_back(data::RandomCrop{.padding = options_.crop_padding});
-  if (options_.flip_probability > 0) {
-    train_transforms_.emplace_back(data::HorizontalFlip{.probability = options_.flip_probability});
-  }
-  train_transforms_.emplace_back(normalize);
-  test_transforms_.emplace_back(normalize);
+  const data::Normalize normalize = choose_normalization(options_, *train_);
+  train_transforms_ = normalized(training_list(options_, train_->shape()), normalize);
+  test_transforms_ = normalized(options_.test_transforms, normalize);
+  check_shapes(train_transforms_, test_transforms_, test_->shape());
 }
 
 data::Loader DataSource::train_loader(MemoryLayout layout) const {
@@ -55,7 +114,9 @@ data::Loader DataSource::train_loader(MemoryLayout layout) const {
            .num_workers = static_cast<int>(options_.workers),
            .prefetch = 0,
            .seed = seed_,
-           .transforms = train_transforms_}};
+           .transforms = train_transforms_,
+           .batch_transforms = batch_transforms(options_),
+           .decode_scale = options_.train_decoding}};
 }
 
 data::Loader DataSource::loader_in_order(std::shared_ptr<const data::Dataset> dataset, int64_t batch_size,
@@ -74,8 +135,9 @@ data::Loader DataSource::loader_in_order(std::shared_ptr<const data::Dataset> da
 
 data::Loader DataSource::test_loader(int64_t batch_size, MemoryLayout layout,
                                      const std::optional<data::Normalize>& normalize) const {
-  return loader_in_order(test_, batch_size, layout,
-                         normalize ? std::vector<data::Transform>{*normalize} : test_transforms_);
+  std::vector<data::Transform> transforms = test_transforms_;
+  if (normalize) transforms.back() = *normalize;
+  return loader_in_order(test_, batch_size, layout, std::move(transforms));
 }
 
 std::optional<data::Loader> DataSource::val_loader(MemoryLayout layout) const {
@@ -87,8 +149,13 @@ at::Tensor DataSource::test_images(int64_t count, MemoryLayout layout) const {
   return test_loader(count, layout).next()->x;
 }
 
+data::ImageShape DataSource::image_shape() const { return data::output_shape(test_transforms_, test_->shape()); }
+
 std::string DataSource::preprocessing_json() const {
-  return data::to_json({.shape = test_->shape(), .normalize = normalization()});
+  if (test_transforms_.size() == 1) {
+    return data::to_json({.shape = test_->shape(), .normalize = normalization(), .transforms = {}});
+  }
+  return data::to_json(data::make_preprocessing(test_transforms_, test_->shape()));
 }
 
 std::string DataSource::labels_json() const { return core::Json::array(test_->class_names()).dump(); }

@@ -21,7 +21,7 @@ class DataSource {
   const std::shared_ptr<const data::Dataset>& test_set() const { return test_; }
   /// Augmentation and normalization, in that order.
   const std::vector<data::Transform>& train_transforms() const { return train_transforms_; }
-  /// Normalization alone.
+  /// What the options say, normalization last.
   const std::vector<data::Transform>& test_transforms() const { return test_transforms_; }
 
   /// Shuffled and augmented. Throws InvalidArgument when the batch is larger than the data.
@@ -31,15 +31,19 @@ class DataSource {
                            const std::optional<data::Normalize>& normalize = std::nullopt) const;
   /// The samples that training gave up, in order, normalized as the options say; nothing where val_size is 0.
   std::optional<data::Loader> val_loader(MemoryLayout layout) const;
+  /// Of a test image as the model sees it.
+  data::ImageShape image_shape() const;
   /// The first `count` test images as the model sees them: [count, C, H, W].
   at::Tensor test_images(int64_t count, MemoryLayout layout) const;
 
   /// What training and testing subtract and divide by.
   const data::Normalize& normalization() const { return std::get<data::Normalize>(test_transforms_.back()); }
-  /// What an application must do to an image before the model sees it, as JSON text: size, mean, stddev.
+  /// What an application must do to an image before the model sees it, as JSON text: test transforms, mean, stddev.
   std::string preprocessing_json() const;
   /// Class names as JSON text.
   std::string labels_json() const;
+  /// Whether the samples of a training batch are mixed with each other.
+  bool mixes_samples() const { return options_.mixup_alpha > 0 || options_.cutmix_alpha > 0; }
   const DataOptions& options() const { return options_; }
 
  private:

@@ -52,8 +52,8 @@ TeacherChoice choose_teacher(const DistillStage& stage, const StageContext& cont
   data::Batch one;
   one.x = context.data().test_images(1, stage.memory_format);
   const int64_t bytes = distill::cache_bytes((*live)(one), context.data().train_set()->size());
-  return resolve_teacher(stage.teacher_outputs, distill::has_random(context.data().train_transforms()), bytes,
-                         stage.train.epochs);
+  const bool varies = distill::has_random(context.data().train_transforms()) || context.data().mixes_samples();
+  return resolve_teacher(stage.teacher_outputs, varies, bytes, stage.train.epochs);
 }
 
 /// Both models get the same batches.

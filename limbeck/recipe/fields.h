@@ -25,10 +25,17 @@ struct Choice {
   std::function<void(const std::string&)> set;
 };
 
+/// A list that may be given as one number.
+template <class T>
+struct OneOrMore {
+  std::vector<T>* values;
+};
+
 /// Where a field's value lives. Numbers of `std::map` are free-form options, taken as text and checked by their reader.
-using FieldRef = std::variant<bool*, int64_t*, uint64_t*, double*, std::string*, std::optional<double>*,
-                              std::optional<int64_t>*, std::vector<int64_t>*, std::vector<double>*,
-                              std::vector<std::string>*, Choice, std::map<std::string, std::string>*>;
+using FieldRef =
+    std::variant<bool*, int64_t*, uint64_t*, double*, std::string*, std::optional<double>*, std::optional<int64_t>*,
+                 std::vector<int64_t>*, std::vector<double>*, std::vector<std::string>*, Choice,
+                 std::map<std::string, std::string>*, OneOrMore<int64_t>, OneOrMore<double>>;
 
 class Fields {
  public:
@@ -47,6 +54,19 @@ class Fields {
     std::function<void(Fields&, std::size_t)> element;
   };
   virtual void list(const char* key, const char* help, const List& list) = 0;
+  /// A sequence of variants, each a mapping with one key, the variant's name: `- resize: {size: 256}`. The options may
+  /// be left out: `- random_horizontal_flip:`. A reader calls `clear` and then `add` for each; `element(i)` describes
+  /// the options of variant i.
+  struct Variants {
+    std::vector<std::string> names;
+    std::function<std::size_t()> size;
+    std::function<std::string(std::size_t)> name;
+    std::function<void()> clear;
+    std::function<void(const std::string&)> add;
+    std::function<void(Fields&, std::size_t)> element;
+    std::function<std::string(std::size_t)> help;
+  };
+  virtual void variants(const char* key, const char* help, const Variants& variants) = 0;
   /// Says that `key` must be given.
   virtual void required(const char* key) = 0;
 };

@@ -2,7 +2,11 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "limbeck/core/error.h"
+#include "limbeck/core/overloaded.h"
+#include "limbeck/data/transforms/options.h"
 #include "limbeck/model/modes.h"
 
 namespace limbeck::recipe {
@@ -74,6 +78,41 @@ void describe_feature(Fields& fields, distill::FeatureTerm& term) {
   fields.required("teacher");
 }
 
+void describe_option(Fields& fields, const data::TransformOption& option) {
+  std::visit(core::Overloaded{
+                 [&](std::vector<int64_t>* list) { fields.field(option.key, OneOrMore<int64_t>{list}, option.help); },
+                 [&](std::vector<double>* list) { fields.field(option.key, OneOrMore<double>{list}, option.help); },
+                 [&](std::vector<float>* list) {
+                   std::vector<double> values(list->begin(), list->end());
+                   fields.field(option.key, OneOrMore<double>{&values}, option.help);
+                   list->assign(values.begin(), values.end());
+                 },
+                 [&](const data::NamedValue& value) {
+                   const auto set = [&value](const std::string& name) {
+                     const auto found = std::find(value.names.begin(), value.names.end(), name);
+                     value.set(static_cast<std::size_t>(found - value.names.begin()));
+                   };
+                   const auto get = [&value] { return value.names.at(value.get()); };
+                   fields.field(option.key, Choice{.names = value.names, .get = get, .set = set}, option.help);
+                 },
+                 [&](auto* number) { fields.field(option.key, number, option.help); },
+             },
+             option.value);
+}
+
+Fields::Variants variants_of(std::vector<data::Transform>& transforms) {
+  return {.names = data::transform_names(),
+          .size = [&transforms] { return transforms.size(); },
+          .name = [&transforms](std::size_t i) { return data::name_of(transforms[i]); },
+          .clear = [&transforms] { transforms.clear(); },
+          .add = [&transforms](const std::string& name) { transforms.push_back(data::make_transform(name)); },
+          .element =
+              [&transforms](Fields& fields, std::size_t i) {
+                for (const auto& option : data::options_of(transforms[i])) describe_option(fields, option);
+              },
+          .help = [&transforms](std::size_t i) { return std::string(data::help_of(transforms[i])); }};
+}
+
 /// Threads, calls and workers beyond this are mistakes.
 constexpr int64_t kMaxThreads = 4096, kMaxRuns = 10'000'000;
 
@@ -94,6 +133,12 @@ void DataOptions::validate() const {
   LIMBECK_CHECK(flip_probability >= 0 && flip_probability <= 1, "[data] 'flip_probability' must be 0 to 1, got {}",
                 flip_probability);
   LIMBECK_CHECK(mean.empty() == stddev.empty(), "[data] give both 'mean' and 'stddev', or neither");
+  LIMBECK_CHECK(train_transforms.empty() || (crop_padding == 0 && flip_probability == 0),
+                "[data] 'train_transforms' replace 'crop_padding' and 'flip_probability': put random_crop and "
+                "random_horizontal_flip into the list");
+  for (const double alpha : {mixup_alpha, cutmix_alpha}) {
+    if (alpha != 0) data::check(data::MixUp{alpha});
+  }
 }
 
 void EvaluateStage::validate() const {
@@ -120,6 +165,18 @@ void describe(Fields& fields, DataOptions& options) {
   fields.field("crop_padding", &options.crop_padding,
                "pixels of zero around the image before a random crop; 0: no crop");
   fields.field("flip_probability", &options.flip_probability, "of a horizontal flip");
+  fields.variants("train_transforms", "what is done to training images, in order; names and options are torchvision's",
+                  variants_of(options.train_transforms));
+  fields.variants("test_transforms", "what is done to test images; it travels with the model",
+                  variants_of(options.test_transforms));
+  fields.section("mixup", "mixes each sample with its neighbour in the batch (Zhang et al. 2017)", [&](Fields& f) {
+    f.field("alpha", &options.mixup_alpha, "of the Beta distribution of the shares; 0: off");
+  });
+  fields.section("cutmix", "pastes a box of each sample's neighbour into it (Yun et al. 2019)", [&](Fields& f) {
+    f.field("alpha", &options.cutmix_alpha, "of the Beta distribution of the shares; 0: off");
+  });
+  fields.field("train_decoding", choice(options.train_decoding, {"exact", "scaled"}),
+               "scaled: large JPEGs that are scaled down anyway may be decoded at 1/2 to 1/8 for training");
   fields.required("dataset");
 }
 

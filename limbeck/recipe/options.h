@@ -24,6 +24,11 @@ struct DataOptions {
   std::vector<double> mean, stddev;  // normalization; empty: measured on the training set
   int64_t crop_padding = 0;          // pixels of zero around the image before a random crop; 0: no crop
   double flip_probability = 0;       // of a horizontal flip
+  // Instead of crop_padding and flip_probability: what is done to images. `mean` and `stddev` normalize them where a
+  // list does not, at its end, but before what erases in normalized images.
+  std::vector<data::Transform> train_transforms, test_transforms;
+  double mixup_alpha = 0, cutmix_alpha = 0;  // of Beta(alpha, alpha); 0: off; with both, each batch draws one
+  data::DecodeScale train_decoding = data::DecodeScale::scaled;
 
   /// Throws InvalidArgument if a field is out of range.
   void validate() const;

@@ -64,6 +64,13 @@ class Reader {
     return result;
   }
 
+  /// A sequence, or its only element.
+  template <class T, class ReadElement>
+  std::vector<T> one_or_more(std::string_view rule, ReadElement read) const {
+    if (node_.kind == YamlNode::Kind::scalar) return {read(*this)};
+    return sequence<T>(rule, read);
+  }
+
   std::string choice(const Choice& choice) const {
     const std::string rule = fmt::format("one of {}", fmt::join(choice.names, ", "));
     const std::string& value = text(rule);
@@ -105,6 +112,14 @@ class Reader {
                    },
                    [this](const Choice& options) { options.set(choice(options)); },
                    [this](std::map<std::string, std::string>* value) { *value = free_form(); },
+                   [this](const OneOrMore<int64_t>& list) {
+                     *list.values = one_or_more<int64_t>("an integer or a sequence of integers",
+                                                         [](const Reader& r) { return r.integer(); });
+                   },
+                   [this](const OneOrMore<double>& list) {
+                     *list.values = one_or_more<double>("a number or a sequence of numbers",
+                                                        [](const Reader& r) { return r.real(); });
+                   },
                },
                target);
   }
@@ -138,6 +153,14 @@ class MappingReader : public Fields {
     }
   }
 
+  void variants(const char* key, const char*, const Variants& variants) override {
+    const YamlNode* node = known(key);
+    if (node == nullptr) return;
+    if (node->kind != YamlNode::Kind::sequence) Reader(document_, *node, key).refuse("a sequence");
+    variants.clear();
+    for (const YamlNode& element : node->elements) add_variant(key, element, variants);
+  }
+
   void required(const char* key) override { required_.emplace_back(key); }
 
   /// Keys that are read elsewhere.
@@ -155,6 +178,18 @@ class MappingReader : public Fields {
   }
 
  private:
+  void add_variant(const char* key, const YamlNode& element, const Variants& variants) {
+    if (element.kind != YamlNode::Kind::mapping || element.members.size() != 1) {
+      Reader(document_, element, key).refuse("a sequence of names with options such as `- resize: {size: 256}`");
+    }
+    const auto& [name, options] = element.members.front();
+    LIMBECK_CHECK(std::find(variants.names.begin(), variants.names.end(), name) != variants.names.end(),
+                  "{}: unknown name '{}' in '{}'.{} Valid: {}", document_.key_place(options), name, key,
+                  nearest_hint(name, variants.names), fmt::join(variants.names, ", "));
+    variants.add(name);
+    read_fields(document_, options, [&](Fields& fields) { variants.element(fields, variants.size() - 1); });
+  }
+
   const YamlNode* known(const char* key) {
     keys_.emplace_back(key);
     return mapping_.find(key);

@@ -31,6 +31,8 @@ class ValueWriter : public Fields {
                                 [](std::vector<int64_t>* values) { return Json::array(*values); },
                                 [](std::vector<double>* values) { return Json::array(*values); },
                                 [](std::vector<std::string>* values) { return Json::array(*values); },
+                                [](const OneOrMore<int64_t>& list) { return Json::array(*list.values); },
+                                [](const OneOrMore<double>& list) { return Json::array(*list.values); },
                                 [](std::optional<double>* number) { return optional_json(*number); },
                                 [](std::optional<int64_t>* number) { return optional_json(*number); },
                                 [](auto* plain) { return Json(*plain); },
@@ -50,6 +52,15 @@ class ValueWriter : public Fields {
     json_[key] = std::move(elements);
   }
 
+  void variants(const char* key, const char*, const Variants& variants) override {
+    Json elements = Json(Json::Array{});
+    for (std::size_t i = 0; i < variants.size(); ++i) {
+      Json options = effective_options([&](Fields& fields) { variants.element(fields, i); });
+      elements.push_back(Json::object({{variants.name(i), std::move(options)}}));
+    }
+    json_[key] = std::move(elements);
+  }
+
   void required(const char*) override {}
 
  private:
@@ -59,6 +70,10 @@ class ValueWriter : public Fields {
 Json typed(const char* type) { return Json::object({{"type", type}}); }
 
 Json sequence_of(const char* type) { return Json::object({{"type", "array"}, {"items", typed(type)}}); }
+
+Json one_or_more_of(const char* type) {
+  return Json::object({{"anyOf", Json(Json::Array{typed(type), sequence_of(type)})}});
+}
 
 /// Properties with types, defaults and help.
 class SchemaWriter : public Fields {
@@ -102,6 +117,8 @@ class SchemaWriter : public Fields {
                          return Json::object({{"enum", Json::array(choice.names)}, {"default", choice.get()}});
                        },
                        [](std::map<std::string, std::string>*) { return typed("object"); },
+                       [](const OneOrMore<int64_t>&) { return one_or_more_of("integer"); },
+                       [](const OneOrMore<double>&) { return one_or_more_of("number"); },
                    },
                    value);
     add(key, std::move(schema), help);
@@ -115,6 +132,24 @@ class SchemaWriter : public Fields {
     list.resize(1);  // one element to describe
     Json items = schema_of([&](Fields& fields) { list.element(fields, 0); });
     list.resize(0);
+    add(key, Json::object({{"type", "array"}, {"items", std::move(items)}}), help);
+  }
+
+  void variants(const char* key, const char* help, const Variants& variants) override {
+    Json::Array kinds;
+    for (const std::string& name : variants.names) {
+      variants.clear();
+      variants.add(name);  // to describe it
+      Json options = schema_of([&](Fields& fields) { variants.element(fields, 0); });
+      options["type"] = Json::array(std::vector<std::string>{"object", "null"});
+      options["description"] = variants.help(0);
+      kinds.push_back(Json::object({{"type", "object"},
+                                    {"additionalProperties", false},
+                                    {"required", Json(Json::Array{name})},
+                                    {"properties", Json::object({{name, std::move(options)}})}}));
+    }
+    variants.clear();
+    Json items = Json::object({{"oneOf", Json(std::move(kinds))}});
     add(key, Json::object({{"type", "array"}, {"items", std::move(items)}}), help);
   }
 

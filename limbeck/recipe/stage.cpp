@@ -55,7 +55,7 @@ std::vector<std::string> models_of(const Stage& stage, const StageContext& conte
 at::Tensor try_out(const Model& model, const std::string& name, const StageContext& context, MemoryLayout layout) {
   const at::NoGradGuard no_grad;
   const data::Dataset& dataset = *context.data().test_set();
-  const data::ImageShape shape = dataset.shape();
+  const data::ImageShape shape = context.data().image_shape();
   const std::optional<std::vector<int64_t>> taken = sample_sizes(model.graph());
   LIMBECK_CHECK(
       !taken || *taken == std::vector({shape.channels, shape.height, shape.width}),

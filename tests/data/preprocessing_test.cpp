@@ -29,6 +29,58 @@ TEST(Preprocessing, SurvivesItsJson) {
   EXPECT_EQ(read.normalize.stddev, original.normalize.stddev);
 }
 
+// What models of the first version hold.
+constexpr const char* kFirstVersion =
+    R"({"channels": 3, "height": 2, "width": 3, "mean": [0.5], "stddev": [0.25, 0.5, 1.0]})";
+
+TEST(Preprocessing, ReadsThatOfTheFirstVersion) {
+  const Preprocessing read = parse_preprocessing(kFirstVersion);
+  EXPECT_EQ(read.shape, (ImageShape{3, 2, 3}));
+  EXPECT_TRUE(read.transforms.empty());
+  const std::vector<Transform> steps = read.steps();
+  ASSERT_EQ(steps.size(), 2U);
+  EXPECT_EQ(std::get<Resize>(steps[0]).size, (std::vector<std::int64_t>{2, 3}));
+  EXPECT_EQ(to_json(read), R"({"channels":3,"height":2,"width":3,"mean":[0.5],"stddev":[0.25,0.5,1.0]})");
+}
+
+const Normalize kNormalize{.mean = {0.5F}, .stddev = {0.25F}};
+
+TEST(Preprocessing, CarriesResizeAndCrop) {
+  const std::vector<Transform> list{Resize{.size = {6}, .interpolation = Interpolation::bicubic},
+                                    CenterCrop{.size = {4, 5}}, kNormalize};
+  const Preprocessing made = make_preprocessing(list, {3, ImageShape::kVaries, ImageShape::kVaries});
+  EXPECT_EQ(made.shape, (ImageShape{3, 4, 5}));
+  const Preprocessing read = parse_preprocessing(to_json(made));
+  const at::Tensor expected = apply(list, read_image(kImages + "rgb.png", Channels::rgb), {});
+  EXPECT_TRUE(at::equal(prepare_image(kImages + "rgb.png", read), expected));
+}
+
+TEST(Preprocessing, FirstResizesToTheDatasImagesWhereNothingElseDoes) {
+  const Preprocessing padded = make_preprocessing({Pad{{2}}, kNormalize}, {1, 28, 28});
+  EXPECT_EQ(padded.shape, (ImageShape{1, 32, 32}));
+  EXPECT_EQ(std::get<Resize>(padded.transforms[0]).size, (std::vector<std::int64_t>{28, 28}));
+  EXPECT_EQ(make_preprocessing({CenterCrop{{8}}, kNormalize}, {1, 28, 28}).transforms.size(), 1U);
+  const ImageShape any{1, ImageShape::kVaries, ImageShape::kVaries};
+  EXPECT_THROW(make_preprocessing({Pad{{2}}, kNormalize}, any), InvalidArgument);
+  EXPECT_THROW(make_preprocessing({CenterCrop{{8}}}, any), InvalidArgument);
+  EXPECT_THROW(make_preprocessing({CenterCrop{{8}}, HorizontalFlip{}, kNormalize}, any), InvalidArgument);
+}
+
+TEST(Preprocessing, RefusesTransformsThatMakeNoInput) {
+  const auto with = [](const std::string& transforms) {
+    std::string json = kFirstVersion;
+    return refusal(json.insert(json.size() - 1, ", \"transforms\": " + transforms));
+  };
+  EXPECT_EQ(with(R"([{"resize": {"size": [2, 3]}}])"), "accepted");
+  EXPECT_NE(with(R"([{"resize": {"size": [2]}}])").find("preprocessing.transforms must make images [3, 2, 3]"),
+            std::string::npos);
+  EXPECT_NE(with(R"([{"random_horizontal_flip": {}}])").find("preprocessing.transforms[0] must be resize"),
+            std::string::npos);
+  EXPECT_NE(with(R"([{"resize": {"size": [2, -3]}}])").find("transforms must be valid"), std::string::npos);
+  EXPECT_NE(with(R"([{"resize": {"size": [1,1,1]}}])").find("transforms must be valid"), std::string::npos);
+  EXPECT_NE(with("3").find("preprocessing.transforms"), std::string::npos);
+}
+
 TEST(Preprocessing, RefusesWhatNoModelCanHave) {
   const auto text = [](const char* channels, const char* height, const char* mean, const char* stddev) {
     return std::string("{\"channels\": ") + channels + ", \"height\": " + height + ", \"width\": 4, \"mean\": " + mean +

@@ -53,6 +53,12 @@ std::string refusal(const std::string& text, const Overrides& overrides = {}, co
   return "accepted";
 }
 
+/// The recipe with these lines under `data`.
+std::string with_data(const std::string& lines) {
+  std::string text = kRecipe;
+  return text.insert(text.find("models:"), lines);
+}
+
 /// What is said when `from`, which must occur in the recipe, is replaced by `to`.
 std::string refusal_of_edit(const std::string& from, const std::string& to) {
   std::string text = kRecipe;
@@ -232,6 +238,53 @@ TEST(ReadRecipe, ReadsFiles) {
   EXPECT_EQ(effective_options(recipe), effective_options(parse()));
   EXPECT_THROW(read_recipe(folder.path() / "b.yaml"), IoError);
   EXPECT_THROW(read_recipe(folder.path()), IoError);
+}
+
+TEST(ReadRecipe, TakesListsOfTransforms) {
+  const Recipe recipe = parse_recipe(with_data(R"(  train_transforms:
+    - random_resized_crop: {size: 6, scale: [0.2, 1.0], interpolation: bicubic}
+    - random_horizontal_flip:
+    - trivial_augment_wide: {}
+    - normalize: {mean: 0.5, std: [0.25]}
+    - random_erasing: {p: 0.1}
+  test_transforms: [{resize: {size: [8, 8]}}, {center_crop: {size: 6}}]
+  mixup: {alpha: 0.2}
+  train_decoding: exact
+)"),
+                                     "r.yaml");
+  const auto& train = recipe.data.train_transforms;
+  ASSERT_EQ(train.size(), 5U);
+  const auto& crop = std::get<data::RandomResizedCrop>(train[0]);
+  EXPECT_EQ(crop.size, std::vector<int64_t>{6});
+  EXPECT_EQ(crop.scale, (std::vector<double>{0.2, 1}));
+  EXPECT_EQ(crop.interpolation, data::Interpolation::bicubic);
+  EXPECT_EQ(std::get<data::HorizontalFlip>(train[1]).probability, 0.5);
+  EXPECT_EQ(std::get<data::Normalize>(train[3]).stddev, std::vector<float>{0.25F});
+  EXPECT_EQ(std::get<data::RandomErasing>(train[4]).probability, 0.1);
+  EXPECT_EQ(recipe.data.test_transforms.size(), 2U);
+  EXPECT_EQ(recipe.data.mixup_alpha, 0.2);
+  EXPECT_EQ(recipe.data.cutmix_alpha, 0);
+  EXPECT_EQ(recipe.data.train_decoding, data::DecodeScale::exact);
+  const core::Json options = effective_options(recipe);
+  EXPECT_EQ(core::JsonView(options, "o")["data"]["train_transforms"][1].value().dump(),
+            R"({"random_horizontal_flip":{"p":0.5}})");
+}
+
+TEST(ReadRecipe, RefusesWrongTransforms) {
+  const auto refusal_of = [](const std::string& lines) { return refusal(with_data(lines)); };
+  expect_starts(refusal_of("  train_transforms: [{random_horisontal_flip: {}}]\n"),
+                "r.yaml:8:23: unknown name 'random_horisontal_flip' in 'train_transforms'. Did you mean "
+                "'random_horizontal_flip'?");
+  expect_starts(refusal_of("  train_transforms: [{resize: {sise: 3}}]\n"), "r.yaml:8:32: unknown key 'sise'.");
+  expect_starts(refusal_of("  train_transforms: [{resize: {size: big}}]\n"),
+                "r.yaml:8:38: 'size' must be an integer or a sequence of integers, got 'big'");
+  expect_starts(refusal_of("  train_transforms: [resize]\n"),
+                "r.yaml:8:22: 'train_transforms' must be a sequence of names with options");
+  expect_starts(refusal_of("  train_transforms: {resize: {size: 3}}\n"),
+                "r.yaml:8:21: 'train_transforms' must be a sequence, got a mapping");
+  expect_starts(refusal_of("  train_transforms: [{pad: {padding: 2}}]\n  crop_padding: 2\n"),
+                "r.yaml:4:3: [data] 'train_transforms' replace 'crop_padding'");
+  expect_starts(refusal_of("  mixup: {alpha: -1}\n"), "r.yaml:4:3: [data] mixup and cutmix: alpha must be above 0");
 }
 
 }  // namespace
