@@ -92,7 +92,7 @@ void write_reports(const Workspace& workspace, const Recipe& recipe, const RunRe
 RunResult run(const Recipe& recipe, const RunControl& control) {
   set_threads(recipe);
   const Workspace workspace(recipe.output, WorkspaceUse::work);
-  const DataSource data(recipe.data, recipe.seed);
+  const DataSource data(adopt_preprocessing(recipe), recipe.seed);
   StageContext context(recipe, control, workspace, data);
   RunResult result;
   Json stages = Json::object();
@@ -118,7 +118,7 @@ Json plan(const Recipe& recipe) {
   set_threads(recipe);
   const RunControl control;
   const Workspace workspace(recipe.output, WorkspaceUse::read);
-  const DataSource data(recipe.data, recipe.seed);
+  const DataSource data(adopt_preprocessing(recipe), recipe.seed);
   StageContext context(recipe, control, workspace, data);
   Json::Array stages;
   for (std::size_t i = 0; i < recipe.stages.size(); ++i) {
