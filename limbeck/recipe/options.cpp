@@ -177,6 +177,8 @@ void describe(Fields& fields, DataOptions& options) {
   });
   fields.field("train_decoding", choice(options.train_decoding, {"exact", "scaled"}),
                "scaled: large JPEGs that are scaled down anyway may be decoded at 1/2 to 1/8 for training");
+  fields.field("on_error", choice(options.on_error, {"raise", "skip"}),
+               "skip: training goes on without samples that cannot be read; raise: they end it, by name");
   fields.required("dataset");
 }
 

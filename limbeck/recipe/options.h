@@ -29,6 +29,7 @@ struct DataOptions {
   std::vector<data::Transform> train_transforms, test_transforms;
   double mixup_alpha = 0, cutmix_alpha = 0;  // of Beta(alpha, alpha); 0: off; with both, each batch draws one
   data::DecodeScale train_decoding = data::DecodeScale::scaled;
+  data::OnError on_error = data::OnError::raise;  // what becomes of samples that cannot be read
 
   /// Throws InvalidArgument if a field is out of range.
   void validate() const;

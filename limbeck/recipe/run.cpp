@@ -8,6 +8,7 @@
 
 #include "limbeck/core/file.h"
 #include "limbeck/core/machine.h"
+#include "limbeck/recipe/adopt_preprocessing.h"
 #include "limbeck/recipe/read.h"
 #include "limbeck/recipe/stage.h"
 #include "limbeck/report/training.h"
