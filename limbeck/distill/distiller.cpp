@@ -115,7 +115,8 @@ train::Objective distillation_objective(const Model& student, std::shared_ptr<Te
              const data::Batch& batch, const train::Progress&) mutable -> train::StepResult {
     const TeacherOutputs targets = (*teacher)(batch);
     const Outputs outputs = student.forward(batch.x, run);
-    at::Tensor loss = kd(outputs.logits(), targets.logits, batch.y, options);
+    const at::Tensor& labels = batch.targets.defined() ? batch.targets : batch.y;
+    at::Tensor loss = kd(outputs.logits(), targets.logits, labels, options);
     for (std::size_t i = 0; i < terms.size(); ++i) {
       loss = loss + terms[i].term.weight * feature_loss(terms[i], outputs.taps[i].tensor, targets.features[i]);
     }

@@ -105,6 +105,12 @@ bool has_random(const std::vector<data::Transform>& transforms) {
   return std::any_of(transforms.begin(), transforms.end(), data::is_random);
 }
 
+int64_t cache_bytes(const TeacherOutputs& one_sample, int64_t samples) {
+  auto bytes = static_cast<int64_t>(one_sample.logits.nbytes());
+  for (const at::Tensor& feature : one_sample.features) bytes += static_cast<int64_t>(feature.nbytes());
+  return bytes / one_sample.logits.size(0) * samples;
+}
+
 std::unique_ptr<Teacher> live_teacher(const Model& model, std::vector<std::string> taps, FeatureTransform transform) {
   return std::make_unique<LiveTeacher>(model, std::move(taps), std::move(transform));
 }
