@@ -31,8 +31,10 @@ data::Interpolation parse_interpolation(const std::string& name) {
   return name == "bicubic" ? data::Interpolation::bicubic : data::Interpolation::bilinear;
 }
 
-/// Resize and crop of the flags; nothing where they say nothing of them.
-std::vector<data::Transform> transforms_of(const PreparationArguments& arguments) {
+/// Resize and crop as the flags say, or, where they say nothing of one, as `own` does; `own`'s other transforms
+/// between.
+std::vector<data::Transform> transforms_of(const PreparationArguments& arguments,
+                                           const std::vector<data::Transform>& own) {
   std::vector<int64_t> resize = arguments.resize, crop = arguments.crop;
   if (arguments.preset == "imagenet") {
     if (resize.empty()) resize = {kImageNetResize};
@@ -41,7 +43,12 @@ std::vector<data::Transform> transforms_of(const PreparationArguments& arguments
   std::vector<data::Transform> transforms;
   if (!resize.empty()) {
     transforms.emplace_back(
-        data::Resize{.size = resize, .interpolation = parse_interpolation(arguments.interpolation)});
+        data::Resize{.size = resize, .max_size = 0, .interpolation = parse_interpolation(arguments.interpolation)});
+  }
+  for (const data::Transform& transform : own) {
+    const bool is_replaced = (!resize.empty() && std::holds_alternative<data::Resize>(transform)) ||
+                             (!crop.empty() && std::holds_alternative<data::CenterCrop>(transform));
+    if (!is_replaced) transforms.push_back(transform);
   }
   if (!crop.empty()) transforms.emplace_back(data::CenterCrop{.size = crop});
   return transforms;
@@ -83,8 +90,7 @@ data::Preprocessing prepare_by(const PreparationArguments& arguments, const grap
       "--preprocessing imagenet, or --mean and --stddev, or prepare them yourself and pass a .safetensors file "
       "with a tensor of the images.",
       model);
-  std::vector<data::Transform> steps = transforms_of(arguments);
-  if (steps.empty() && own) steps = own->transforms;
+  std::vector<data::Transform> steps = transforms_of(arguments, own ? own->transforms : std::vector<data::Transform>{});
   LIMBECK_CHECK(!steps.empty() || taken,
                 "[preprocessing] {} does not say what size its images have. Give --resize or --crop.", model);
   steps.emplace_back(given ? *given : own->normalize);

@@ -106,7 +106,8 @@ Summary summarize(const Model& model) {
     summary.assumptions.push_back(fmt::format("{} mode: {}{}{}", graph::mode_name(assumption.when), scope,
                                               scope.empty() ? "" : ": ", assumption.text));
   }
-  summary.images = metadata_of(graph, data::kPreprocessingKey);
+  const std::string preprocessing = metadata_of(graph, data::kPreprocessingKey);
+  if (!preprocessing.empty()) summary.images = data::to_text(data::parse_preprocessing(preprocessing));
   describe_batch(graph, summary);
   return summary;
 }
@@ -152,7 +153,7 @@ Json to_json(const Summary& summary) {
                        {"eval_outputs", Json::array(summary.eval_outputs)},
                        {"batch", summary.batch},
                        {"is_batch_free", summary.is_batch_free},
-                       {"preprocessing", summary.images.empty() ? Json(nullptr) : core::parse_json(summary.images)},
+                       {"preprocessing", summary.images.empty() ? Json(nullptr) : Json(summary.images)},
                        {"parameters", summary.profile.parameters},
                        {"macs", summary.profile.macs},
                        {"assumptions", Json::array(summary.assumptions)},

@@ -5,7 +5,8 @@
 #include "limbeck/data/image_file.h"
 #include "limbeck/data/transforms/options.h"
 
-#include <algorithm>
+#include <fmt/format.h>
+#include <fmt/ranges.h>
 
 namespace limbeck::data {
 namespace {
@@ -22,6 +23,13 @@ std::vector<float> per_channel(const JsonView& values, std::int64_t channels) {
   const auto count = static_cast<std::int64_t>(result.size());
   if (count != 1 && count != channels) values.fail("must have one number, or one a channel");
   return result;
+}
+
+// Floats by the shortest number that reads back as them: 0.485, not its double 0.48500001430511475.
+Json shortest(const std::vector<float>& values) {
+  std::vector<double> numbers;
+  for (const float value : values) numbers.push_back(std::stod(fmt::format("{}", value)));
+  return Json::array(numbers);
 }
 
 // What may stand before the normalization.
@@ -84,14 +92,29 @@ std::string to_json(const Preprocessing& preprocessing) {
   Json json = Json::object({{"channels", shape.channels},
                             {"height", shape.height},
                             {"width", shape.width},
-                            {"mean", Json::array(preprocessing.normalize.mean)},
-                            {"stddev", Json::array(preprocessing.normalize.stddev)}});
+                            {"mean", shortest(preprocessing.normalize.mean)},
+                            {"stddev", shortest(preprocessing.normalize.stddev)}});
   if (!preprocessing.transforms.empty()) {
     Json::Array list;
     for (const Transform& transform : preprocessing.transforms) list.push_back(to_json(transform));
     json["transforms"] = Json(std::move(list));
   }
   return json.dump();
+}
+
+std::string to_text(const Preprocessing& preprocessing) {
+  std::string text;
+  for (const Transform& transform : preprocessing.steps()) {
+    if (const auto* resize = std::get_if<Resize>(&transform)) {
+      static constexpr const char* kNames[] = {"nearest", "bilinear", "bicubic"};
+      text += fmt::format("resize {} {}, ", resize->size, kNames[static_cast<std::size_t>(resize->interpolation)]);
+    } else if (const auto* crop = std::get_if<CenterCrop>(&transform)) {
+      text += fmt::format("center_crop {}, ", crop->size);
+    } else if (!std::holds_alternative<Normalize>(transform)) {
+      text += name_of(transform) + ", ";
+    }
+  }
+  return text + fmt::format("mean {}, stddev {}", preprocessing.normalize.mean, preprocessing.normalize.stddev);
 }
 
 Preprocessing parse_preprocessing(std::string_view json) {

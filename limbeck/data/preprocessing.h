@@ -32,6 +32,9 @@ Preprocessing make_preprocessing(std::vector<Transform> transforms, const ImageS
 /// "transforms": [{"resize": {"size": [32]}}, {"center_crop": {"size": [28]}}].
 std::string to_json(const Preprocessing& preprocessing);
 
+/// For people: "resize [256] bilinear, center_crop [224], mean [0.485], stddev [0.229]".
+std::string to_text(const Preprocessing& preprocessing);
+
 /// Inverse of to_json. The text comes from a file: throws IoError, naming the key, for anything but 1 or 3 channels,
 /// sides of 1 to 16,384 pixels, one mean and stddev or one a channel, a stddev above zero, and deterministic transforms
 /// that make images of any size the shape's.

@@ -45,6 +45,14 @@ TEST(Preprocessing, ReadsThatOfTheFirstVersion) {
 
 const Normalize kNormalize{.mean = {0.5F}, .stddev = {0.25F}};
 
+TEST(Preprocessing, ShowsFloatsAsTheyWereWritten) {
+  const Preprocessing made = make_preprocessing({Resize{.size = {32}}, CenterCrop{{28}}, Normalize{{0.485F}, {0.229F}}},
+                                                {1, ImageShape::kVaries, ImageShape::kVaries});
+  EXPECT_EQ(to_text(made), "resize [32] bilinear, center_crop [28], mean [0.485], stddev [0.229]");
+  EXPECT_NE(to_json(made).find("\"mean\": [0.485]"), std::string::npos);
+  EXPECT_EQ(parse_preprocessing(to_json(made)).normalize.mean[0], 0.485F);
+}
+
 TEST(Preprocessing, CarriesResizeAndCrop) {
   const std::vector<Transform> list{Resize{.size = {6}, .interpolation = Interpolation::bicubic},
                                     CenterCrop{.size = {4, 5}}, kNormalize};

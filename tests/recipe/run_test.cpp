@@ -10,8 +10,12 @@
 #include "limbeck/core/error.h"
 #include "limbeck/core/file.h"
 #include "limbeck/core/hash.h"
+#include "limbeck/core/safetensors.h"
+#include "limbeck/data/preprocessing.h"
 #include "limbeck/graph/lmb.h"
 #include "limbeck/model/modes.h"
+#include "limbeck/recipe/adopt_preprocessing.h"
+#include "limbeck/recipe/data_source.h"
 #include "limbeck/recipe/read.h"
 #include "limbeck/recipe/stage.h"
 #include "limbeck/zoo/zoo.h"
@@ -159,6 +163,48 @@ TEST_F(Run, RefusesToCropNothingButPadding) {
   EXPECT_TRUE(
       refusal(recipe(", crop_padding: 8")).starts_with("[data] with a crop_padding of 8 some crops of [1, 8, 8]"))
       << refusal(recipe(", crop_padding: 8"));
+}
+
+constexpr const char* kTransforms =
+    ", train_transforms: [{random_resized_crop: {size: 8}}, {trivial_augment_wide: {}}, {random_erasing: {}}], "
+    "test_transforms: [{resize: {size: 9}}, {center_crop: {size: 8}}], mixup: {alpha: 0.2}";
+
+TEST_F(Run, TrainsWithTransformsThatTravelWithTheModel) {
+  EXPECT_EQ(cached_stages(recipe(kTransforms)), kNothing);
+  EXPECT_EQ(cached_stages(recipe(kTransforms)), kEverything);
+  const auto file = core::SafetensorsFile::open(stage_file("model.lmb"));
+  const data::Preprocessing kept = data::parse_preprocessing(file.metadata().at(data::kPreprocessingKey));
+  EXPECT_EQ(data::to_text(kept), "resize [9] bilinear, center_crop [8], mean [0.3], stddev [0.3]");
+
+  const Recipe evaluation = parse_recipe(
+      fmt::format("name: y\noutput: {0}/evaluated\ndata: {{dataset: \"idx:{0}\"}}\n"
+                  "models: {{m: {{file: \"{0}/out/m/model.lmb\"}}}}\nstages: [{{evaluate: {{latency_runs: 0}}}}]\n",
+                  folder_.path().string()),
+      "r.yaml");
+  const DataSource source(adopt_preprocessing(evaluation), 0);
+  ASSERT_EQ(source.test_transforms().size(), 3U);
+  EXPECT_EQ(source.normalization().mean, std::vector<float>{0.3F});
+  EXPECT_EQ(cached_stages(evaluation), kNothing);
+  EXPECT_TRUE(adopt_preprocessing(recipe()).test_transforms.empty()) << "what is trained is not told by a model";
+}
+
+TEST_F(Run, NormalizesBeforeWhatErases) {
+  const DataSource source(recipe(kTransforms).data, 0);
+  ASSERT_EQ(source.train_transforms().size(), 4U);
+  EXPECT_TRUE(std::holds_alternative<data::Normalize>(source.train_transforms()[2]));
+  const data::Batch batch = *source.train_loader(MemoryLayout::channels_last).next();
+  EXPECT_EQ(batch.targets.sizes(), (at::IntArrayRef{16, 4}));
+  EXPECT_FALSE(source.test_loader(8, MemoryLayout::channels_last).next()->targets.defined());
+}
+
+TEST_F(Run, RefusesTransformsThatFitNothing) {
+  const auto with = [&](const std::string& transforms) { return refusal(recipe(", " + transforms)); };
+  EXPECT_TRUE(
+      with("test_transforms: [{center_crop: {size: 6}}]").starts_with("[train] model 'm' takes images [1, 8, 8]"));
+  EXPECT_TRUE(with("test_transforms: [{random_horizontal_flip: {}}]")
+                  .starts_with("[data] 'test_transforms' must not draw anything, as random_horizontal_flip does"));
+  EXPECT_TRUE(with("train_transforms: [{grayscale: {num_output_channels: 3}}]").find("the channels must be the same") !=
+              std::string::npos);
 }
 
 TEST_F(Run, TellsWhereATeacherWasNormalizedOtherwise) {
