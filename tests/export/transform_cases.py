@@ -83,6 +83,9 @@ def geometry_cases(rng, height, width):
     yield from resized_crop_cases(rng, height, width)
     yield "center_crop", {"size": [rng.randint(1, 300), rng.randint(1, 300)]}
     yield "crop", {"top": rng.randint(-20, height - 1), "left": rng.randint(-20, width - 1), "height": 30, "width": 41}
+
+
+def border_cases():
     yield "horizontal_flip", {}
     yield "vertical_flip", {}
     for mode in ("constant", "edge", "reflect"):
@@ -166,6 +169,7 @@ def cases_of(rng, image):
     yield from geometry_cases(rng, height, width)
     yield from whole_cases(height, width, channels)
     if height * width <= 500 * 500:  # results as large as the image
+        yield from border_cases()
         yield from color_cases(rng)
         yield from augment_cases(rng, width)
 
