@@ -86,7 +86,10 @@ struct ModelSet::Impl {
     plan = plan_updates(members, optimizers);
     signature = std::move(now);
     parameters.clear();
-    for (const Member& member : members) parameters.push_back(member.model->parameters());
+    for (const Member& member : members) {
+      parameters.push_back(member.model->parameters());
+      member.model->prepare(run_of(*member.role, options.fusion));
+    }
     warn_of_idle();
   }
 
@@ -275,7 +278,8 @@ ModelSet& ModelSet::operator=(ModelSet&&) noexcept = default;
 RoleScope ModelSet::enter(std::string_view name, std::span<const at::Tensor> inputs) {
   const std::size_t index = impl_->index_of(name);
   impl_->refresh();
-  return RoleScope(*impl_->members[index].role, impl_->precision, impl_->parameters[index], inputs);
+  const MemberRun run = run_of(*impl_->members[index].role, impl_->options.fusion);
+  return RoleScope(run, *impl_->members[index].role, impl_->precision, impl_->parameters[index], inputs);
 }
 
 Outputs ModelSet::forward(std::string_view name, const Inputs& inputs, const ForwardOptions& options) {

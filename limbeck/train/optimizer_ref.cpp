@@ -1,5 +1,7 @@
 #include "limbeck/train/optimizer_ref.h"
 
+#include <fmt/format.h>
+
 #include "limbeck/core/error.h"
 #include "limbeck/train/optim/optimizer.h"
 #include "limbeck/train/sets/torch_optimizer.h"
@@ -17,27 +19,32 @@ class OwnOptimizer : public OptimizerAdapter {
   const void* identity() const override { return &optimizer_; }
 
   std::vector<ParameterGroup> groups() const override {
-    ParameterGroup group;
-    for (const NamedTensor& parameter : optimizer_.parameters()) {
-      group.parameters.push_back(parameter.tensor);
-      group.names.push_back(parameter.name);
+    std::vector<ParameterGroup> result;
+    for (const OptimizerGroup& own : optimizer_.groups()) {
+      ParameterGroup& group = result.emplace_back(ParameterGroup{.parameters = {}, .lr = own.options.lr});
+      for (const NamedTensor& parameter : own.parameters) {
+        group.parameters.push_back(parameter.tensor);
+        group.names.push_back(parameter.name);
+      }
     }
-    return {std::move(group)};
+    return result;
   }
 
   at::Tensor step(const LossClosure&) override {
-    optimizer_.step(1);
+    optimizer_.step();
     return {};
   }
 
-  StepSupport support() const override { return {.is_fused = true, .reason = "fused by its own rule"}; }
+  StepSupport support() const override {
+    return {.is_fused = true, .reason = fmt::format("fused {}", optimizer_name(optimizer_.kind()))};
+  }
 
   std::vector<at::Tensor> state_of(const at::Tensor& parameter) const override {
     std::vector<at::Tensor> result;
     for (const NamedTensor& own : optimizer_.parameters()) {
       if (!own.tensor.is_same(parameter)) continue;
       for (const NamedTensor& entry : optimizer_.state()) {
-        if (entry.name.ends_with("/" + own.name)) result.push_back(entry.tensor);
+        if (entry.name.substr(entry.name.find('/') + 1) == own.name) result.push_back(entry.tensor);
       }
     }
     return result;

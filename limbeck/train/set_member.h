@@ -17,6 +17,7 @@ struct MemberRun {
   graph::Mode mode = graph::Mode::eval;  // train or eval
   StateUpdates state_updates = StateUpdates::discard;
   std::vector<std::string> taps{};
+  Fusion fusion = Fusion::none;
 };
 
 /// What a member says of itself in the report; each line a sentence without a full stop.
@@ -39,6 +40,8 @@ class SetMember {
   virtual bool is_training() const = 0;
   /// Changes whenever parameters() or buffers() may name other tensors (after a new head, a move to a device).
   virtual uint64_t revision() const { return 0; }
+  /// How its runs will be, taps apart: told by the set before the first one and whenever revision() changes.
+  virtual void prepare(const MemberRun&) {}
   virtual MemberNotes notes(Precision precision) const = 0;
 
   /// One run. The set has arranged for gradient recording and autocast; the member sees to mode, buffer writes and

@@ -29,6 +29,13 @@ void add_lines(std::string& out, std::string_view label, const std::vector<std::
   for (const std::string& text : texts) add_line(out, label, text);
 }
 
+/// The first few; JSON has them all.
+void add_some_lines(std::string& out, std::string_view label, const std::vector<std::string>& texts) {
+  const std::size_t shown = std::min(texts.size(), kNamesShown);
+  for (std::size_t i = 0; i < shown; ++i) add_line(out, label, texts[i]);
+  if (shown < texts.size()) add_line(out, label, fmt::format("and {} more", texts.size() - shown));
+}
+
 std::string some_of(const std::vector<std::string>& names) {
   const std::size_t shown = std::min(names.size(), kNamesShown);
   std::string text =
@@ -55,7 +62,7 @@ std::string text_of(const ModelReport& model) {
   }
   add_lines(out, "cast", model.notes.cast);
   add_lines(out, "fused", model.notes.fused);
-  add_lines(out, "left", model.notes.left);
+  add_some_lines(out, "left", model.notes.left);
   return out;
 }
 

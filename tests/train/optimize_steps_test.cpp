@@ -147,6 +147,25 @@ TEST(OptimizeIdentity, SharedModulesAreTrainedByTheTrainedModel) {
   EXPECT_EQ(set.report().models[0].shared.front(), "'conv1.weight' with 'm'");
 }
 
+/// Around a whole step, autocast's cache of weights outlives the teacher's run, which records no gradients.
+TEST(OptimizeIdentity, SharedModulesAreTrainedUnderAnOuterAutocast) {
+  const Model student = classifier(6, 1), teacher = student.with_own_modes();
+  const OptimizerPtr optimizer = make_optimizer(Kind::sgd, student.parameters());
+  for (const Precision precision : {Precision::fp32, Precision::bf16}) {
+    ModelSet set = optimize({{"t", teacher, Role::eval}, {"m", student, Role::train}}, {optimizer.get()}, precision);
+    const Batch batch = batch_of(1);
+    {
+      const Autocast outer(at::kBFloat16);
+      set.forward("t", batch.x);
+      set.backward(loss_of(set, batch));
+    }
+    for (const NamedTensor& parameter : student.named_parameters()) {
+      EXPECT_TRUE(parameter.tensor.grad().defined()) << parameter.name;
+    }
+    set.step();
+  }
+}
+
 Model tied_network() {
   graph::Graph graph;
   graph::Builder builder(graph);
@@ -231,6 +250,23 @@ TEST(OptimizeIdentity, OwnOptimizerIsTaken) {
   train_steps(reference, 5);
   EXPECT_LE(largest_difference(model, eager), kTolerance);
   EXPECT_TRUE(set.report().optimizers[0].is_fused);
+}
+
+TEST(OptimizeFusion, IsReportedAndCanBeTurnedOff) {
+  const Model model = classifier(6, 1);
+  const OptimizerPtr optimizer = make_optimizer(Kind::sgd, model.parameters());
+  const std::vector<SetModel> models{{"m", model, Role::train}};
+  const ModelSet fused = optimize(models, {optimizer.get()});
+  EXPECT_EQ(fused.report().models[0].notes.fused, std::vector<std::string>{"2 times batch_norm + relu"});
+  const ModelSet plain = optimize(models, {optimizer.get()}, Precision::fp32, {.fusion = Fusion::none});
+  EXPECT_TRUE(plain.report().models[0].notes.fused.empty());
+}
+
+TEST(OptimizeFusion, EvalRunsHaveEagersBits) {
+  Model model = classifier(6, 1);
+  ModelSet set = optimize({{"m", model, Role::eval}}, {});
+  const at::Tensor x = batch_of(1).x;
+  EXPECT_TRUE(at::equal(set.forward("m", x).logits(), model(x)));
 }
 
 // --- steps -------------------------------------------------------------------------------------------------------

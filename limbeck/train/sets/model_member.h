@@ -16,11 +16,13 @@ class ModelMember : public SetMember {
   std::vector<NamedTensor> buffers() const override { return model_.named_buffers(); }
   bool is_training() const override { return model_.is_training(); }
   uint64_t revision() const override { return model_.revision(); }
+  void prepare(const MemberRun& how) override { prepared_ = how; }
   MemberNotes notes(Precision precision) const override;
   Outputs run(const Inputs& inputs, const MemberRun& how) override;
 
  private:
-  Model model_;  // a handle on the user's
+  Model model_;         // a handle on the user's
+  MemberRun prepared_;  // how the set runs it
 };
 
 }  // namespace limbeck::train
