@@ -21,8 +21,9 @@ enum class Channels { gray = 1, rgb = 3 };
 
 /// Decodes a PNG or JPEG file; `name` is what messages call it. Returns uint8 [C, H, W] with C as asked for: colours
 /// become gray by ITU-R 601, gray is repeated, CMYK is taken as Adobe stores it, transparency is dropped, 16 bits are
-/// cut to 8. Throws IoError, naming the file, if it is neither PNG nor JPEG, damaged, truncated or beyond a limit.
-/// Allocates at most about 12 bytes a pixel of limits.max_pixels.
+/// cut to the upper 8 (of gray images Pillow saturates them instead, which leaves white). Throws IoError, naming the
+/// file, if it is neither PNG nor JPEG, damaged, truncated or beyond a limit. Allocates at most about 12 bytes a pixel
+/// of limits.max_pixels.
 at::Tensor decode_image(std::span<const std::uint8_t> file, const std::string& name, Channels channels,
                         const ImageLimits& limits = {});
 

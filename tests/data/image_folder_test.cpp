@@ -3,6 +3,7 @@
 #include "limbeck/core/error.h"
 #include "limbeck/core/file.h"
 #include "limbeck/data/fingerprint.h"
+#include "limbeck/data/loader.h"
 #include "limbeck/data/open_dataset.h"
 
 #include <ATen/ATen.h>
@@ -151,6 +152,103 @@ TEST(ImageFolder, ServesSubsets) {
   EXPECT_EQ(last->label(0), 1);
   EXPECT_TRUE(contains(last->encoded(0)->name, "1.jpeg"));
   EXPECT_TRUE(last->shape().is_open());
+}
+
+// Three classes of files of every kind, 21 in all.
+void write_many_kinds(const fs::path& root) {
+  int index = 0;
+  for (const char* image : {"exif_1.jpg",
+                            "exif_2.jpg",
+                            "exif_3.jpg",
+                            "exif_4.jpg",
+                            "exif_5.jpg",
+                            "exif_6.jpg",
+                            "exif_7.jpg",
+                            "exif_8.jpg",
+                            "cmyk.jpg",
+                            "ycck.jpg",
+                            "progressive_420.jpg",
+                            "progressive_gray.jpg",
+                            "restarts.jpg",
+                            "smooth.jpg",
+                            "gray.jpg",
+                            "palette_transparent.png",
+                            "rgba.png",
+                            "gray16.png",
+                            "interlaced_gamma.png",
+                            "one_bit.png",
+                            "exif_6.png"}) {
+    put_image(root / std::to_string(index % 3) / image, image);
+    ++index;
+  }
+}
+
+LoaderOptions crops(int num_workers) {
+  return {.batch_size = 4,
+          .shuffle = true,
+          .num_workers = num_workers,
+          .seed = 5,
+          .transforms = {RandomResizedCrop{.size = {16}}, HorizontalFlip{}, Normalize{{0.5F}, {0.25F}}},
+          .decode_scale = DecodeScale::scaled};
+}
+
+std::vector<Batch> collect(Loader& loader, std::int64_t end_epoch) {
+  std::vector<Batch> batches;
+  for (const Batch& batch : loader.epochs(end_epoch)) batches.push_back(batch);
+  return batches;
+}
+
+TEST(LoaderOfFiles, GivesTheSameForAnyNumberOfWorkersAndAfterAnyResume) {
+  const core::TemporaryDirectory folder;
+  write_many_kinds(folder.path());
+  const auto dataset = open_image_folder(folder.path(), "kinds");
+  Loader alone(dataset, crops(0));
+  const auto expected = collect(alone, 2);
+  ASSERT_EQ(expected.size(), 12U);
+  EXPECT_EQ(expected[0].x.sizes(), at::IntArrayRef({4, 3, 16, 16}));
+  for (std::int64_t at = 0; at < 12; ++at) {
+    Loader resumed(dataset, crops(at % 3 == 0 ? 4 : 1));
+    resumed.seek({at / 6, at % 6});
+    const auto rest = collect(resumed, 2);
+    ASSERT_EQ(rest.size(), 12U - static_cast<std::size_t>(at));
+    for (std::size_t i = 0; i < rest.size(); ++i) {
+      EXPECT_TRUE(at::equal(rest[i].x, expected[static_cast<std::size_t>(at) + i].x));
+      EXPECT_TRUE(at::equal(rest[i].y, expected[static_cast<std::size_t>(at) + i].y));
+    }
+  }
+}
+
+TEST(LoaderOfFiles, NamesOrSkipsADamagedFile) {
+  const core::TemporaryDirectory folder;
+  write_many_kinds(folder.path());
+  const std::string content = core::read_file(folder.path() / "1" / "smooth.jpg");
+  core::write_file(folder.path() / "1" / "smooth.jpg", content.substr(0, content.size() / 2));
+  const auto dataset = open_image_folder(folder.path(), "kinds");
+  for (const int workers : {0, 2}) {
+    Loader strict(dataset, crops(workers));
+    const std::string message = message_of([&] { collect(strict, 1); });
+    EXPECT_TRUE(contains(message, "[data] sample ") && contains(message, "1/smooth.jpg cannot be read as JPEG"))
+        << message;
+    LoaderOptions options = crops(workers);
+    options.on_error = OnError::skip;
+    Loader tolerant(dataset, options);
+    std::int64_t seen = 0;
+    for (const Batch& batch : tolerant.epochs(1)) {
+      seen += batch.size();
+      for (const SkippedSample& one : batch.skipped) EXPECT_TRUE(contains(one.reason, "1/smooth.jpg")) << one.reason;
+    }
+    EXPECT_EQ(seen, 20);
+    EXPECT_EQ(tolerant.num_skipped(), 1);
+  }
+}
+
+TEST(LoaderOfFiles, NeedsTransformsThatMakeOneSize) {
+  const core::TemporaryDirectory folder;
+  write_many_kinds(folder.path());
+  const auto dataset = open_image_folder(folder.path(), "kinds");
+  EXPECT_THROW(Loader(dataset, {.batch_size = 2, .transforms = {Resize{.size = {16}}}}), InvalidArgument);
+  Loader loader(dataset, {.batch_size = 2, .transforms = {Resize{.size = {16}}, CenterCrop{.size = {16}}}});
+  EXPECT_EQ(loader.image_shape(), (ImageShape{3, 16, 16}));
 }
 
 }  // namespace
