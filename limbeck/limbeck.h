@@ -17,6 +17,8 @@
 #include "limbeck/recipe/run.h"
 #include "limbeck/report/comparison.h"
 #include "limbeck/train/losses.h"
+#include "limbeck/train/optim/torch_optimizer_file.h"
+#include "limbeck/train/optim/update_rules.h"
 #include "limbeck/train/optimize.h"
 #include "limbeck/train/trainer.h"
 #include "limbeck/zoo/zoo.h"

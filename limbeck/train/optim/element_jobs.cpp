@@ -3,6 +3,7 @@
 #include <ATen/Parallel.h>
 
 #include <algorithm>
+#include <atomic>
 #include <utility>
 
 namespace limbeck::train {
@@ -28,9 +29,15 @@ void ElementJobs::run_chunks_starting_in(int64_t begin, int64_t end) const {
 }
 
 void ElementJobs::run() {
-  if (num_elements_ == 0) return;
-  at::parallel_for(0, num_elements_, 2 * kChunk,
-                   [this](int64_t begin, int64_t end) { run_chunks_starting_in(begin, end); });
+  const int64_t num_tasks = num_chunks(num_elements_);
+  // Taken one by one, so that a thread that other processes keep from its core holds nobody up.
+  std::atomic<int64_t> next_task{0};
+  const auto take_tasks = [&](int64_t, int64_t) {
+    for (int64_t task = next_task++; task < num_tasks; task = next_task++)
+      run_chunks_starting_in(task * kChunk, std::min((task + 1) * kChunk, num_elements_));
+  };
+  const int64_t num_threads = std::min<int64_t>(at::get_num_threads(), (num_tasks + 1) / 2);
+  if (num_threads > 0) at::parallel_for(0, num_threads, 1, take_tasks);
   jobs_.clear();
   num_elements_ = 0;
 }

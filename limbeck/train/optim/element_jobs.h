@@ -1,5 +1,6 @@
 // Work on the elements of many tensors as one parallel region, balanced by elements, so that a hundred small tensors
-// cost one fork and join. Tensors are cut into chunks at fixed places: results never depend on the number of threads.
+// cost one fork and join. Threads take pieces as they come; tensors are cut into chunks at fixed places, so that
+// results never depend on the number of threads.
 #pragma once
 
 #include <cstdint>

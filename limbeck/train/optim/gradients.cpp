@@ -42,6 +42,14 @@ class SquareSum {
   ElementJobs jobs_;
 };
 
+/// Of gradients on other devices, with one wait for them.
+double sum_by_operators(const std::vector<at::Tensor>& gradients) {
+  if (gradients.empty()) return 0;
+  std::vector<at::Tensor> norms;
+  for (const at::Tensor& norm : at::_foreach_norm(gradients, 2)) norms.push_back(norm.to(at::kDouble));
+  return at::stack(norms).square().sum().item<double>();
+}
+
 void check_dense(const at::Tensor& gradient) {
   if (gradient.layout() == at::kStrided) return;
   fail<Unsupported>(
@@ -54,17 +62,17 @@ void check_dense(const at::Tensor& gradient) {
 GradientStatistics gradient_statistics(std::span<const at::Tensor> gradients) {
   const at::NoGradGuard no_grad;
   SquareSum sum;
-  double total = 0;
+  std::vector<at::Tensor> others;
   for (const at::Tensor& gradient : gradients) {
     if (!gradient.defined()) continue;
     check_dense(gradient);
     if (has_kernels(gradient)) {
       sum.add(gradient);
     } else {
-      total += std::pow(gradient.norm().item<double>(), 2);
+      others.push_back(gradient);
     }
   }
-  total += sum.run();
+  const double total = sum.run() + sum_by_operators(others);
   return {.norm = std::sqrt(total), .is_finite = std::isfinite(total)};
 }
 

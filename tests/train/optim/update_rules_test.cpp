@@ -302,6 +302,20 @@ TYPED_TEST(EveryRule, IsTheSameByOperatorsOfAten) {
   expect_close(by_kernels, by_operators.parameters, 2e-6);  // float32 norms there, float64 ones here
 }
 
+TYPED_TEST(EveryRule, IsTheSameOnCuda) {
+  if (!at::hasCUDA()) GTEST_SKIP() << "no CUDA device";
+  const TypeParam rule = with_momentum(TypeParam{.lr = 0.01, .weight_decay = 0.1});
+  const at::Tensor here = at::randn({40, 30}), there = here.to(at::kCUDA);
+  auto here_items = tensors_for(rule, here), there_items = tensors_for(rule, there);
+  for (int i = 0; i < 10; ++i) {
+    here_items[0].gradient = at::randn({40, 30});
+    there_items[0].gradient = here_items[0].gradient.to(at::kCUDA);
+    step(here_items, rule);
+    step(there_items, rule);
+  }
+  EXPECT_TRUE(at::allclose(here, there.cpu(), 1e-5, 1e-6));
+}
+
 TYPED_TEST(EveryRule, ComputesHalvesInFloat32) {
   TypeParam rule = with_momentum(TypeParam{.lr = 1});
   if constexpr (requires { rule.trust_coefficient; }) rule.trust_coefficient = 0.5;
