@@ -1,10 +1,10 @@
 #include "limbeck/train/checkpoint.h"
 
-#include <ATen/CPUGeneratorImpl.h>
 #include <ATen/core/Generator.h>
 #include <ATen/ops/empty.h>
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cstdint>
 #include <optional>
 #include <system_error>
@@ -17,6 +17,8 @@
 #include "limbeck/graph/lmb.h"
 #include "limbeck/graph/weights/state_dict.h"
 #include "limbeck/graph/weights/tensors.h"
+#include "limbeck/model/device.h"
+#include "limbeck/train/determinism.h"
 
 namespace limbeck::train {
 
@@ -28,48 +30,11 @@ namespace {
 constexpr const char* kModelFile = "model.lmb";
 constexpr const char* kTrainerFile = "trainer.safetensors";
 constexpr const char* kLatestFile = "latest";
-constexpr const char* kGeneratorName = "generator";
+constexpr const char* kBestFolder = "best";
+constexpr const char* kAveragePrefix = "average/";
+constexpr const char* kScalerKey = "loss_scaler";
 constexpr const char* kOptimizerPrefix = "optimizer/";
 constexpr const char* kCompanionPrefix = "companion/";
-
-Json to_json(const EpochSummary& epoch) {
-  Json json = Json::object({{"epoch", epoch.epoch},
-                            {"loss", epoch.loss},
-                            {"train_accuracy", epoch.train_accuracy},
-                            {"seconds", epoch.seconds}});
-  if (epoch.val_accuracy) json["val_accuracy"] = *epoch.val_accuracy;
-  return json;
-}
-
-Json to_json(const Progress& progress) {
-  Json::Array epochs;
-  for (const EpochSummary& epoch : progress.epochs) epochs.push_back(to_json(epoch));
-  return Json::object({{"epoch", progress.next.epoch},
-                       {"step_in_epoch", progress.next.step},
-                       {"step", progress.step},
-                       {"loss_sum", progress.meter.loss_sum},
-                       {"correct", progress.meter.correct},
-                       {"samples", progress.meter.samples},
-                       {"epochs", std::move(epochs)}});
-}
-
-Progress progress_from(const core::JsonView& json) {
-  Progress progress;
-  progress.next = {.epoch = json["epoch"].as_int(0, UINT32_MAX), .step = json["step_in_epoch"].as_int(0, INT64_MAX)};
-  progress.step = json["step"].as_int(0, INT64_MAX);
-  progress.meter = {.loss_sum = json["loss_sum"].as_double(),
-                    .correct = json["correct"].as_int(),
-                    .samples = json["samples"].as_int()};
-  for (const core::JsonView& epoch : json["epochs"].elements()) {
-    const auto val_accuracy = epoch.get("val_accuracy");
-    progress.epochs.push_back({.epoch = epoch["epoch"].as_int(),
-                               .loss = epoch["loss"].as_double(),
-                               .train_accuracy = epoch["train_accuracy"].as_double(),
-                               .seconds = epoch["seconds"].as_double(),
-                               .val_accuracy = val_accuracy ? std::optional(val_accuracy->as_double()) : std::nullopt});
-  }
-  return progress;
-}
 
 /// All tensors of a model under the names of its graph's table, buffers that state_dict leaves out included.
 std::vector<NamedTensor> tensors_of(const Model& model, const std::string& prefix) {
@@ -87,7 +52,11 @@ std::vector<NamedTensor> trainer_tensors(const TrainingState& state) {
   }
   for (NamedTensor& tensor : state.optimizer->state())
     tensors.push_back({kOptimizerPrefix + tensor.name, tensor.tensor});
-  tensors.push_back({kGeneratorName, at::detail::getDefaultCPUGenerator().get_state()});
+  if (state.average) {
+    for (NamedTensor& tensor : tensors_of(*state.average, kAveragePrefix)) tensors.push_back(std::move(tensor));
+  }
+  for (const auto& [name, generator] : generators_of(device_of(state.model)))
+    tensors.push_back({name, generator.get_state()});
   return tensors;
 }
 
@@ -113,6 +82,29 @@ void warn_of_other_environment(const std::string& saved_in) {
   if (saved_in != now) {
     core::log_warning("[checkpoint] made with {}, now {}: training goes on, but not bit for bit", saved_in, now);
   }
+}
+
+/// Restores the generators that the file has a state of. One of another device keeps its own: the bits differ anyhow.
+void load_generators(const std::vector<NamedTensor>& tensors, at::Device device) {
+  for (auto& [name, generator] : generators_of(device)) {
+    const auto saved = std::find_if(tensors.begin(), tensors.end(),
+                                    [&name = name](const NamedTensor& entry) { return entry.name == name; });
+    if (saved == tensors.end()) continue;
+    at::Generator target = generator;
+    target.set_state(saved->tensor.clone());
+  }
+}
+
+fs::path best_file(const fs::path& directory, int64_t epoch) {
+  return directory / kBestFolder / fmt::format("epoch-{:04}.lmb", epoch + 1);
+}
+
+core::Metadata trainer_metadata(const TrainingState& state, const std::string& recipe_hash) {
+  core::Metadata metadata = {{"progress", to_json(state.progress).dump()},
+                             {"environment", ArithmeticEnvironment::current().to_string()},
+                             {"recipe_hash", recipe_hash}};
+  if (state.scaler != nullptr) metadata[kScalerKey] = state.scaler->state().dump();
+  return metadata;
 }
 
 /// Removes what `latest` does not name: older checkpoints and what a kill left half written.
@@ -143,10 +135,7 @@ void save_checkpoint(const fs::path& directory, const TrainingState& state, cons
   fs::remove_all(temporary);
   core::create_directories(temporary);
   graph::save_lmb(state.model.graph(), temporary / kModelFile);
-  weights::write_tensors(temporary / kTrainerFile, trainer_tensors(state),
-                         {{"progress", to_json(state.progress).dump()},
-                          {"environment", ArithmeticEnvironment::current().to_string()},
-                          {"recipe_hash", recipe_hash}});
+  weights::write_tensors(temporary / kTrainerFile, trainer_tensors(state), trainer_metadata(state, recipe_hash));
   fs::remove_all(complete);  // one that a kill left before `latest` named it
   std::error_code error;
   fs::rename(temporary, complete, error);
@@ -176,12 +165,34 @@ bool load_checkpoint(const fs::path& directory, TrainingState& state, const std:
                  trainer_file);
   }
   state.optimizer->load_state(with_prefix(tensors, kOptimizerPrefix));
-  for (const NamedTensor& generator : with_prefix(tensors, kGeneratorName)) {
-    at::Generator target = at::detail::getDefaultCPUGenerator();
-    target.set_state(generator.tensor.clone());
+  if (state.average) {
+    const std::vector<NamedTensor> averages = with_prefix(tensors, kAveragePrefix);
+    if (averages.empty())
+      fail<IoError>("[checkpoint] {} has no averaged weights: it is of a run without ema", trainer_file.string());
+    copy_by_name(averages, tensors_of(*state.average, ""), trainer_file);
   }
-  state.progress = progress_from(core::JsonView(progress, "[checkpoint] progress"));
+  if (state.scaler != nullptr) state.scaler->load_state(core::parse_json(metadata(kScalerKey), trainer_file.string()));
+  load_generators(tensors, device_of(state.model));
+  state.progress = progress_from_json(core::JsonView(progress, "[checkpoint] progress"));
   return true;
+}
+
+void save_best(const fs::path& directory, const Model& model, int64_t epoch) {
+  core::create_directories(directory / kBestFolder);
+  graph::save_lmb(model.graph(), best_file(directory, epoch));
+}
+
+void load_best(const fs::path& directory, Model& model, int64_t epoch) {
+  const fs::path file = best_file(directory, epoch);
+  copy_by_name(tensors_of(Model(graph::load_lmb(file)), ""), tensors_of(model, ""), file);
+}
+
+void keep_best_alone(const fs::path& directory, int64_t epoch) {
+  if (!fs::exists(directory / kBestFolder)) return;
+  const fs::path kept = best_file(directory, epoch);
+  for (const fs::directory_entry& entry : fs::directory_iterator(directory / kBestFolder)) {
+    if (entry.path().filename() != kept.filename()) fs::remove(entry.path());
+  }
 }
 
 }  // namespace limbeck::train

@@ -1,65 +1,57 @@
 // Checkpoints: the model alone as `.lmb`, and beside it what the trainer needs to go on bit for bit.
 //
 //   DIR/step-00000469/model.lmb              the student; load it anywhere
-//   DIR/step-00000469/trainer.safetensors    companions, optimizer, random generator; progress as JSON in its metadata
+//   DIR/step-00000469/trainer.safetensors    companions, averaged weights, optimizer, random generators; progress and
+//                                            loss scale as JSON in its metadata
 //   DIR/latest                               the name of the last complete one
+//   DIR/best/epoch-0003.lmb                  the weights of the best epoch, where they are asked for
 //
 // A checkpoint is written to a temporary folder and renamed; `latest` is replaced after that. So a kill at any moment
 // leaves the previous checkpoint readable.
 #pragma once
 
 #include <filesystem>
-#include <functional>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
-#include "limbeck/data/loader.h"
 #include "limbeck/model/model.h"
-#include "limbeck/train/determinism.h"
+#include "limbeck/train/loop/progress.h"
+#include "limbeck/train/loss_scaler.h"
 #include "limbeck/train/optim/optimizer.h"
 
 namespace limbeck::train {
-
-/// Sums since the epoch began, so that a resumed epoch reports what an unbroken one would.
-struct EpochMeter {
-  double loss_sum = 0;  // of per-batch means, weighted by samples
-  int64_t correct = 0;
-  int64_t samples = 0;
-};
-
-/// Results of one finished epoch.
-struct EpochSummary {
-  int64_t epoch = 0;
-  double loss = 0;                                    // mean over the samples
-  double train_accuracy = 0;                          // top-1 on the batches as they were trained on
-  double seconds = 0;                                 // of training, without validation
-  std::optional<double> val_accuracy = std::nullopt;  // top-1 on the held-out samples, where there are some
-};
-
-struct Progress {
-  data::LoaderState next;  // the batch that comes next
-  int64_t step = 0;        // optimizer steps made
-  EpochMeter meter;
-  std::vector<EpochSummary> epochs;
-};
 
 /// All that a checkpoint holds and restores. Models and optimizer are handles on what is being trained.
 struct TrainingState {
   Model model;
   std::vector<std::pair<std::string, Model>> companions{};  // adapters: trained along, never in the model's file
   Optimizer* optimizer = nullptr;
+  std::optional<Model> average{};  // of the model's weights
+  LossScaler* scaler = nullptr;    // of fp16
   Progress progress{};
 };
 
-/// Writes a checkpoint of `state` (and the default CPU generator) into `directory`, replaces `latest` and removes older
-/// ones. `recipe_hash` names the run that it belongs to. Throws IoError; then the previous checkpoint still stands.
+/// Writes a checkpoint of `state` (and the random generators of its device) into `directory`, replaces `latest` and
+/// removes older ones. `recipe_hash` names the run that it belongs to. Throws IoError; then the previous checkpoint
+/// still stands.
 void save_checkpoint(const std::filesystem::path& directory, const TrainingState& state,
                      const std::string& recipe_hash);
 
-/// Restores the last checkpoint into `state` and the default CPU generator. Returns false when there is none. Throws
-/// IoError if it is damaged, InvalidArgument if it belongs to another run. A checkpoint of another
-/// ArithmeticEnvironment is taken, with a warning that the bits will differ.
+/// Restores the last checkpoint into `state` and the random generators. Returns false when there is none. Throws
+/// IoError if it is damaged or lacks what this run keeps (averaged weights, a loss scale), InvalidArgument if it
+/// belongs to another run. A checkpoint of another ArithmeticEnvironment is taken, with a warning that the bits will
+/// differ.
 bool load_checkpoint(const std::filesystem::path& directory, TrainingState& state, const std::string& recipe_hash);
+
+/// Writes the model's weights as those of the best epoch, atomically, beside earlier ones. Throws IoError.
+void save_best(const std::filesystem::path& directory, const Model& model, int64_t epoch);
+
+/// Copies the weights that save_best wrote for `epoch` into `model`. Throws IoError if they are missing or damaged.
+void load_best(const std::filesystem::path& directory, Model& model, int64_t epoch);
+
+/// Removes the best weights of all other epochs: once a checkpoint knows that `epoch` is the best.
+void keep_best_alone(const std::filesystem::path& directory, int64_t epoch);
 
 }  // namespace limbeck::train

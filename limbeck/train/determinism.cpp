@@ -8,11 +8,11 @@
 
 namespace limbeck::train {
 
-DeterministicScope::DeterministicScope()
+DeterministicScope::DeterministicScope(at::Device device)
     : deterministic_(at::globalContext().deterministicAlgorithms()),
       warn_only_(at::globalContext().deterministicAlgorithmsWarnOnly()),
       fill_(at::globalContext().deterministicFillUninitializedMemory()) {
-  at::globalContext().setDeterministicAlgorithms(true, /*warn_only=*/false);
+  at::globalContext().setDeterministicAlgorithms(true, /*warn_only=*/!device.is_cpu());
   at::globalContext().setDeterministicFillUninitializedMemory(false);
 }
 

@@ -11,16 +11,20 @@ at::Tensor in_loss_precision(const at::Tensor& tensor) {
   return tensor.scalar_type() == at::kDouble ? tensor : tensor.to(at::kFloat);
 }
 
-at::Tensor cross_entropy(const at::Tensor& logits, const at::Tensor& labels, double label_smoothing) {
+at::Tensor cross_entropy(const at::Tensor& logits, const at::Tensor& targets, double label_smoothing) {
   LIMBECK_CHECK(logits.dim() == 2 && logits.is_floating_point(),
                 "[cross_entropy] logits must be floating point [B, C], got {} {}", toString(logits.scalar_type()),
                 logits.sizes().vec());
-  LIMBECK_CHECK(labels.dim() == 1 && labels.size(0) == logits.size(0) && labels.scalar_type() == at::kLong,
-                "[cross_entropy] labels must be int64 [{}], got {} {}", logits.size(0), toString(labels.scalar_type()),
-                labels.sizes().vec());
+  const bool are_labels = targets.dim() == 1 && targets.size(0) == logits.size(0) && targets.scalar_type() == at::kLong;
+  const bool are_soft = targets.sizes() == logits.sizes() && targets.is_floating_point();
+  LIMBECK_CHECK(are_labels || are_soft,
+                "[cross_entropy] targets must be int64 [{}] (labels) or floating point {} (soft targets), got {} {}",
+                logits.size(0), logits.sizes().vec(), toString(targets.scalar_type()), targets.sizes().vec());
   LIMBECK_CHECK(label_smoothing >= 0 && label_smoothing <= 1,
                 "[cross_entropy] label_smoothing must lie in [0, 1], got {}", label_smoothing);
-  return at::cross_entropy_loss(in_loss_precision(logits), labels, {}, at::Reduction::Mean, -100, label_smoothing);
+  const at::Tensor scores = in_loss_precision(logits);
+  return at::cross_entropy_loss(scores, are_soft ? targets.to(scores.scalar_type()) : targets, {}, at::Reduction::Mean,
+                                -100, label_smoothing);
 }
 
 }  // namespace limbeck::train

@@ -8,10 +8,11 @@ namespace limbeck::train {
 /// What losses compute in: float32, or float64 where the input has it.
 at::Tensor in_loss_precision(const at::Tensor& tensor);
 
-/// Cross-entropy of logits against class indices, computed in float32: the mean over the batch of
+/// Cross-entropy of logits against classes, computed in float32: the mean over the batch of
 /// -Σ q log softmax(logits), q = (1 - label_smoothing) one-hot + label_smoothing / C (Szegedy et al. 2016,
-/// arXiv:1512.00567, section 7). Shapes: logits [B, C] floating point, labels [B] int64 in [0, C). Returns a scalar.
+/// arXiv:1512.00567, section 7). Shapes: logits [B, C] floating point; targets either [B] int64, classes in [0, C), or
+/// [B, C] floating point, a distribution a row (MixUp, CutMix) that takes the place of one-hot. Returns a scalar.
 /// Throws InvalidArgument if shapes or dtypes do not fit.
-at::Tensor cross_entropy(const at::Tensor& logits, const at::Tensor& labels, double label_smoothing = 0);
+at::Tensor cross_entropy(const at::Tensor& logits, const at::Tensor& targets, double label_smoothing = 0);
 
 }  // namespace limbeck::train

@@ -1,5 +1,7 @@
 #include "limbeck/train/schedule.h"
 
+#include <fmt/ranges.h>
+
 #include <algorithm>
 #include <array>
 #include <cmath>
@@ -12,10 +14,12 @@ namespace limbeck::train {
 
 namespace {
 
-constexpr std::array<std::pair<ScheduleKind, std::string_view>, 3> kNames = {{
+constexpr std::array<std::pair<ScheduleKind, std::string_view>, 5> kNames = {{
     {ScheduleKind::constant, "constant"},
     {ScheduleKind::cosine, "cosine"},
     {ScheduleKind::one_cycle, "one_cycle"},
+    {ScheduleKind::multistep, "multistep"},
+    {ScheduleKind::plateau, "plateau"},
 }};
 
 /// From `start` to `end` along half a cosine; `progress` in [0, 1].
@@ -34,6 +38,12 @@ double cosine(const ScheduleOptions& options, double step, double total_steps) {
   return anneal(1, options.final_fraction, total_steps > 1 ? step / (total_steps - 1) : 0);
 }
 
+double multistep(const ScheduleOptions& options, int64_t epoch) {
+  const auto passed = std::count_if(options.milestones.begin(), options.milestones.end(),
+                                    [epoch](int64_t milestone) { return milestone <= epoch; });
+  return std::pow(options.gamma, static_cast<double>(passed));
+}
+
 }  // namespace
 
 void ScheduleOptions::validate() const {
@@ -45,6 +55,12 @@ void ScheduleOptions::validate() const {
   LIMBECK_CHECK(start_divisor >= 1 && final_divisor >= 1,
                 "[schedule] start_divisor and final_divisor must be at least 1, got {} and {}", start_divisor,
                 final_divisor);
+  LIMBECK_CHECK(kind != ScheduleKind::multistep || !milestones.empty(),
+                "[schedule] multistep needs milestones, such as [30, 60]: the epochs at which the rate falls");
+  LIMBECK_CHECK(std::is_sorted(milestones.begin(), milestones.end()) && (milestones.empty() || milestones.front() >= 1),
+                "[schedule] milestones must be epochs in rising order, from 1, got {}", fmt::join(milestones, ", "));
+  LIMBECK_CHECK(gamma > 0 && gamma <= 1, "[schedule] gamma must be above 0 and at most 1, got {}", gamma);
+  plateau.validate();
 }
 
 double learning_rate_factor(const ScheduleOptions& options, int64_t step, int64_t total_steps,
@@ -55,7 +71,8 @@ double learning_rate_factor(const ScheduleOptions& options, int64_t step, int64_
   }
   const auto warmup = static_cast<int64_t>(std::llround(options.warmup_epochs * static_cast<double>(steps_per_epoch)));
   if (step < warmup) return static_cast<double>(step + 1) / static_cast<double>(warmup);
-  if (options.kind == ScheduleKind::constant) return 1;
+  if (options.kind == ScheduleKind::constant || options.kind == ScheduleKind::plateau) return 1;
+  if (options.kind == ScheduleKind::multistep) return multistep(options, step / steps_per_epoch);
   return cosine(options, static_cast<double>(step - warmup), static_cast<double>(total_steps - warmup));
 }
 
@@ -67,7 +84,8 @@ ScheduleKind parse_schedule(std::string_view name) {
   for (const auto& [kind, known] : kNames) {
     if (name == known) return kind;
   }
-  fail<InvalidArgument>("[schedule] kind '{}' does not exist. Use constant, cosine or one_cycle.", name);
+  fail<InvalidArgument>("[schedule] kind '{}' does not exist. Use constant, cosine, one_cycle, multistep or plateau.",
+                        name);
 }
 
 }  // namespace limbeck::train

@@ -47,6 +47,43 @@ TEST(Schedule, OneCycleEqualsPyTorchs) {
   }
 }
 
+// torch.optim.lr_scheduler.MultiStepLR(optimizer, [2, 5, 5], gamma=0.3) over eight epochs.
+TEST(Schedule, MultistepEqualsPyTorchs) {
+  const ScheduleOptions options{.kind = ScheduleKind::multistep, .milestones = {2, 5, 5}, .gamma = 0.3};
+  const double expected[] = {1.0, 1.0, 0.3, 0.3, 0.3, 0.027, 0.027, 0.027};
+  for (int64_t epoch = 0; epoch < 8; ++epoch) {
+    EXPECT_NEAR(learning_rate_factor(options, 3 * epoch, 24, 3), expected[epoch], 1e-12) << epoch;
+    EXPECT_NEAR(learning_rate_factor(options, 3 * epoch + 2, 24, 3), expected[epoch], 1e-12) << epoch;
+  }
+}
+
+std::vector<EpochSummary> epochs_of(Metric metric, const std::vector<double>& values) {
+  std::vector<EpochSummary> epochs;
+  for (const double value : values) {
+    EpochSummary epoch{.epoch = static_cast<int64_t>(epochs.size())};
+    if (metric == Metric::loss) epoch.loss = value;
+    if (metric == Metric::val_accuracy) epoch.val_accuracy = value;
+    epochs.push_back(epoch);
+  }
+  return epochs;
+}
+
+void expect_plateau(const PlateauOptions& options, Metric metric, const std::vector<double>& values,
+                    const std::vector<double>& expected) {
+  const std::vector<EpochSummary> epochs = epochs_of(metric, values);
+  for (std::size_t i = 0; i < expected.size(); ++i)
+    EXPECT_NEAR(plateau_factor(options, metric, std::span(epochs).first(i)), expected[i], 1e-12) << i;
+}
+
+// torch.optim.lr_scheduler.ReduceLROnPlateau: the rate in each epoch, stepped with the values.
+TEST(Schedule, PlateauEqualsPyTorchs) {
+  expect_plateau({.factor = 0.5, .patience = 1, .cooldown = 1}, Metric::loss,
+                 {1.0, 0.9, 0.89995, 0.95, 0.91, 0.92, 0.8, 0.81, 0.82, 0.83, 0.84, 0.85},
+                 {1.0, 1.0, 1.0, 1.0, 0.5, 0.5, 0.5, 0.5, 0.5, 0.25, 0.25, 0.25});
+  expect_plateau({.factor = 0.1, .patience = 0, .min_fraction = 0.005}, Metric::val_accuracy,
+                 {0.1, 0.2, 0.2, 0.2, 0.2, 0.15, 0.3, 0.3}, {1.0, 1.0, 1.0, 0.1, 0.01, 0.005, 0.005, 0.005});
+}
+
 TEST(Schedule, OneStepIsEnough) {
   for (const ScheduleKind kind : {ScheduleKind::constant, ScheduleKind::cosine, ScheduleKind::one_cycle}) {
     EXPECT_TRUE(std::isfinite(learning_rate_factor({.kind = kind}, 0, 1, 1)));
@@ -54,7 +91,8 @@ TEST(Schedule, OneStepIsEnough) {
 }
 
 TEST(Schedule, NamesParseBackAndUnknownOnesAreRefused) {
-  for (const ScheduleKind kind : {ScheduleKind::constant, ScheduleKind::cosine, ScheduleKind::one_cycle}) {
+  for (const ScheduleKind kind : {ScheduleKind::constant, ScheduleKind::cosine, ScheduleKind::one_cycle,
+                                  ScheduleKind::multistep, ScheduleKind::plateau}) {
     EXPECT_EQ(parse_schedule(schedule_name(kind)), kind);
   }
   EXPECT_THROW(parse_schedule("linear"), InvalidArgument);
@@ -63,6 +101,10 @@ TEST(Schedule, NamesParseBackAndUnknownOnesAreRefused) {
 TEST(Schedule, RefusesValuesOutOfRange) {
   EXPECT_THROW(ScheduleOptions{.final_fraction = 1.5}.validate(), InvalidArgument);
   EXPECT_THROW(ScheduleOptions{.warmup_epochs = -1}.validate(), InvalidArgument);
+  EXPECT_THROW(ScheduleOptions{.kind = ScheduleKind::multistep}.validate(), InvalidArgument);
+  EXPECT_THROW((ScheduleOptions{.milestones = {3, 2}}.validate()), InvalidArgument);
+  EXPECT_THROW(ScheduleOptions{.gamma = 0}.validate(), InvalidArgument);
+  EXPECT_THROW(PlateauOptions{.factor = 1}.validate(), InvalidArgument);
   EXPECT_THROW(ScheduleOptions{.start_divisor = 0.5}.validate(), InvalidArgument);
 }
 

@@ -1,81 +1,24 @@
 #include "limbeck/train/trainer.h"
 
 #include <ATen/ATen.h>
-#include <ATen/CPUGeneratorImpl.h>
 #include <gtest/gtest.h>
 
 #include <limits>
 
 #include "limbeck/core/error.h"
 #include "limbeck/core/file.h"
-#include "limbeck/data/open_dataset.h"
-#include "limbeck/graph/builder.h"
 #include "limbeck/graph/lmb.h"
 #include "limbeck/train/losses.h"
+#include "tests/train/tiny_network.h"
 
 namespace limbeck::train {
 namespace {
 
-using graph::ArgumentList;
-using graph::IntExpr;
-using graph::ValueId;
-
-/// conv - bn - relu - conv - dropout - linear, with an `index` (a gather by a constant, whose backward accumulates) in
-/// between.
-Model network(uint64_t seed) {
-  graph::Graph graph;
-  graph::Builder builder(graph);
-  at::Generator generator = at::detail::createCPUGenerator(seed);
-  const auto weight = [&](std::vector<int64_t> sizes) { return at::empty(sizes).normal_(0, 0.2, generator); };
-  const ValueId x = builder.input("x", {IntExpr::symbol("B"), 1, 8, 8});
-  ValueId h = builder.call("aten::conv2d", {x, builder.parameter("conv.weight", weight({6, 1, 3, 3})), nullptr,
-                                            ArgumentList{2, 2}, ArgumentList{1, 1}});
-  h = builder.call("aten::batch_norm",
-                   {h, builder.parameter("bn.weight", at::ones({6})), builder.parameter("bn.bias", at::zeros({6})),
-                    builder.buffer("bn.running_mean", at::zeros({6})), builder.buffer("bn.running_var", at::ones({6})),
-                    false, 0.1, 1e-5, false});
-  h = builder.call("aten::relu", {h});
-  h = builder.call("aten::conv2d", {h, builder.parameter("conv2.weight", weight({6, 6, 3, 3})), nullptr,
-                                    ArgumentList{1, 1}, ArgumentList{1, 1}});
-  h = builder.call("aten::flatten.using_ints", {h, 1});
-  const ValueId index = builder.buffer("gather", at::arange(120, at::kLong).remainder(96));
-  h = builder.call("aten::index.Tensor", {h, ArgumentList{nullptr, index}});
-  h = builder.call("aten::dropout", {h, 0.2, false});
-  h = builder.call("aten::linear",
-                   {h, builder.parameter("fc.weight", weight({4, 120})), builder.parameter("fc.bias", at::zeros({4}))});
-  builder.outputs({{"logits", h}});
-  return Model(std::move(graph));
-}
-
-data::Loader loader() {
-  return {data::open_dataset("synthetic:4x1x8x8?n=160"),
-          {.batch_size = 16,
-           .shuffle = true,
-           .drop_last = true,
-           .seed = 5,
-           .transforms = {data::RandomCrop{.padding = 1}, data::HorizontalFlip{}}}};
-}
-
-TrainOptions options(OptimizerKind kind, Precision precision = Precision::fp32) {
-  return {.epochs = 3,
-          .optimizer = {.kind = kind, .lr = kind == OptimizerKind::sgd ? 0.05 : 0.003, .weight_decay = 1e-3},
-          .schedule = {.kind = ScheduleKind::one_cycle},
-          .clip_norm = 1,
-          .precision = precision,
-          .seed = 11};
-}
-
-bool same_tensors(const Model& a, const Model& b) {
-  for (const graph::Parameter& parameter : a.graph().parameters()) {
-    if (!at::equal(parameter.tensor, b.graph().parameter(parameter.name).tensor)) return false;
-  }
-  return true;
-}
-
-TrainSummary run(const Model& model, const TrainOptions& options, const RunControl& control = {}) {
-  data::Loader batches = loader();
-  return train(model, {}, classification_objective(model, options.label_smoothing), batches, options, control);
-}
+using testing::loader;
+using testing::network;
+using testing::options;
+using testing::run;
+using testing::same_tensors;
 
 TEST(Trainer, LearnsAndReportsEveryEpoch) {
   const Model model = network(1);
@@ -93,18 +36,18 @@ struct ResumeCase {
   at::MemoryFormat format = at::MemoryFormat::Contiguous;
 };
 
-class Resume : public testing::TestWithParam<std::tuple<ResumeCase, int>> {};
+class Resume : public ::testing::TestWithParam<std::tuple<ResumeCase, int>> {};
 INSTANTIATE_TEST_SUITE_P(
     Everywhere, Resume,
-    testing::Combine(testing::Values(ResumeCase{},
-                                     ResumeCase{.nesterov = true, .format = at::MemoryFormat::ChannelsLast},
-                                     ResumeCase{.kind = OptimizerKind::adamw},
-                                     ResumeCase{.kind = OptimizerKind::adamw, .format = at::MemoryFormat::ChannelsLast},
-                                     ResumeCase{.nesterov = true, .precision = Precision::bf16},
-                                     ResumeCase{.kind = OptimizerKind::adamw,
-                                                .precision = Precision::bf16,
-                                                .format = at::MemoryFormat::ChannelsLast}),
-                     testing::Values(1, 9, 10, 11, 29)));
+    ::testing::Combine(
+        ::testing::Values(ResumeCase{}, ResumeCase{.nesterov = true, .format = at::MemoryFormat::ChannelsLast},
+                          ResumeCase{.kind = OptimizerKind::adamw},
+                          ResumeCase{.kind = OptimizerKind::adamw, .format = at::MemoryFormat::ChannelsLast},
+                          ResumeCase{.nesterov = true, .precision = Precision::bf16},
+                          ResumeCase{.kind = OptimizerKind::adamw,
+                                     .precision = Precision::bf16,
+                                     .format = at::MemoryFormat::ChannelsLast}),
+        ::testing::Values(1, 9, 10, 11, 29)));
 
 /// Stops in one process's place at any step, goes on with new objects, and ends at the same bits.
 TEST_P(Resume, IsBitExactFromAnyStep) {
@@ -132,7 +75,8 @@ TEST_P(Resume, IsBitExactFromAnyStep) {
 
 TEST(Trainer, ValidatesAfterEveryEpoch) {
   int calls = 0;
-  RunControl control{.validate = [&] { return std::optional(0.1 * ++calls); }};
+  RunControl control{
+      .validate = [&](const Model&) { return std::optional(ValidationResult{.accuracy = 0.1 * ++calls}); }};
   std::vector<std::optional<double>> told;
   control.on_progress = [&](const ProgressEvent& event) {
     if (event.is_epoch_end) told.push_back(event.val_accuracy);
@@ -151,8 +95,8 @@ TEST(Trainer, ResumesAtTheValidationThatWasStopped) {
   core::StopFlag stop;
   int calls = 0;
   RunControl control{.checkpoint_directory = folder.path(), .run_hash = "h", .stop = &stop};
-  control.validate = [&]() -> std::optional<double> {
-    if (++calls == 1) return 0.25;
+  control.validate = [&](const Model&) -> std::optional<ValidationResult> {
+    if (++calls == 1) return ValidationResult{.accuracy = 0.25, .loss = 2};
     stop.request();
     return std::nullopt;
   };
@@ -164,12 +108,13 @@ TEST(Trainer, ResumesAtTheValidationThatWasStopped) {
       run(resumed, options(OptimizerKind::sgd),
           {.checkpoint_directory = folder.path(),
            .run_hash = "h",
-           .validate = [] { return std::optional(0.5); },
+           .validate = [](const Model&) { return std::optional(ValidationResult{.accuracy = 0.5, .loss = 1}); },
            .on_resume = [&](const Progress& progress) { resumed_at.push_back(progress.step); }});
   EXPECT_EQ(resumed_at, std::vector<int64_t>{20});
   std::vector<std::optional<double>> accuracies;
   for (const EpochSummary& epoch : summary.progress.epochs) accuracies.push_back(epoch.val_accuracy);
   EXPECT_EQ(accuracies, (std::vector<std::optional<double>>{0.25, 0.5, 0.5}));
+  EXPECT_EQ(summary.progress.epochs.front().val_loss, 2);
   EXPECT_TRUE(same_tensors(unbroken, resumed));
 }
 
@@ -266,6 +211,27 @@ TEST(CrossEntropy, RefusesShapesAndDtypes) {
   EXPECT_THROW(cross_entropy(at::zeros({2}), at::zeros({2}, at::kLong)), InvalidArgument);
   EXPECT_THROW(cross_entropy(at::zeros({2, 3}), at::zeros({2})), InvalidArgument);
   EXPECT_THROW(cross_entropy(at::zeros({2, 3}), at::zeros({3}, at::kLong)), InvalidArgument);
+  EXPECT_THROW(cross_entropy(at::zeros({2, 3}), at::zeros({2, 3}, at::kLong)), InvalidArgument);
+  EXPECT_THROW(cross_entropy(at::zeros({2, 3}), at::zeros({2, 4})), InvalidArgument);
+}
+
+// torch.nn.functional.cross_entropy in float64.
+TEST(CrossEntropy, OfSoftTargetsEqualsPyTorchs) {
+  const at::Tensor logits = at::tensor({1.0, 2.0, 3.0, 0.5, -1.0, 0.25}).view({2, 3}).to(at::kDouble);
+  const at::Tensor targets = at::tensor({0.2, 0.3, 0.5, 0.7, 0.3, 0.0}).view({2, 3}).to(at::kDouble);
+  EXPECT_NEAR(cross_entropy(logits, targets).item<double>(), 1.125859096341442, 1e-7);
+  EXPECT_NEAR(cross_entropy(logits, targets, 0.1).item<double>(), 1.147525760916279, 1e-7);
+  EXPECT_NEAR(cross_entropy(logits.to(at::kFloat), targets.to(at::kHalf)).item<double>(), 1.125859096341442, 2e-4)
+      << "targets of another type take the logits'";
+}
+
+TEST(CrossEntropy, OfOneHotTargetsIsThatOfLabels) {
+  const at::Tensor logits = at::tensor({1.0, 2.0, 3.0, 0.5, -1.0, 0.25}).view({2, 3});
+  const at::Tensor labels = at::tensor({2, 0}, at::kLong);
+  const at::Tensor one_hot = at::one_hot(labels, 3).to(at::kFloat);
+  for (const double smoothing : {0.0, 0.1})
+    EXPECT_NEAR(cross_entropy(logits, one_hot, smoothing).item<double>(),
+                cross_entropy(logits, labels, smoothing).item<double>(), 1e-6);
 }
 
 }  // namespace

@@ -1,0 +1,91 @@
+#include "limbeck/train/loop/step.h"
+
+#include <ATen/ATen.h>
+
+#include <cmath>
+
+#include "limbeck/core/error.h"
+#include "limbeck/train/optim/gradients.h"
+
+namespace limbeck::train {
+
+namespace {
+
+data::Batch on_device(const data::Batch& batch, at::Device device) {
+  data::Batch moved = batch;
+  moved.x = batch.x.to(device);
+  moved.y = batch.y.to(device);
+  if (batch.targets.defined()) moved.targets = batch.targets.to(device);
+  return moved;
+}
+
+}  // namespace
+
+StepOutcome Stepper::operator()(const data::Batch& first, data::Loader& loader, const BatchGroup& group,
+                                double lr_factor) {
+  StepOutcome outcome;
+  state_.optimizer->zero_grad();
+  add_batch(first, group, outcome);
+  for (int64_t i = 1; i < group.batches; ++i) {
+    const std::optional<data::Batch> batch = loader.next();
+    LIMBECK_ASSERT(batch, "[train] the epoch ended within a group of batches");
+    add_batch(*batch, group, outcome);
+  }
+  if (outcome.samples == 0) {
+    outcome.is_skipped = true;  // none of them could be read, and the loader was told to go on
+    return outcome;
+  }
+  correct_for_missing(outcome, group);
+  update(outcome, lr_factor);
+  return outcome;
+}
+
+/// A loader that skips what it cannot read gives less than was planned for.
+void Stepper::correct_for_missing(StepOutcome& outcome, const BatchGroup& group) {
+  if (outcome.samples == group.samples) return;
+  const double factor = static_cast<double>(group.samples) / static_cast<double>(outcome.samples);
+  scale_gradients(gradients_of(state_.optimizer->parameters()), factor);
+  outcome.loss *= factor;
+}
+
+/// A batch's loss is the mean over its samples: it counts as many of the group's as there are.
+void Stepper::add_batch(const data::Batch& batch, const BatchGroup& group, StepOutcome& outcome) {
+  if (batch.size() == 0) return;
+  const StepResult result = evaluate_objective(on_device(batch, device_));
+  const double share = static_cast<double>(batch.size()) / static_cast<double>(group.samples);
+  const double factor = state_.scaler == nullptr ? share : share * state_.scaler->scale();
+  const double loss = result.loss.item<double>();
+  if (state_.scaler == nullptr) check_finite(loss, "loss");
+  (factor == 1 ? result.loss : result.loss * factor).backward();
+  outcome.loss += share == 1 ? loss : loss * share;
+  outcome.correct += result.logits.detach().argmax(1).eq(batch.y.to(device_)).sum().item<int64_t>();
+  outcome.samples += batch.size();
+}
+
+StepResult Stepper::evaluate_objective(const data::Batch& batch) {
+  if (options_.precision == Precision::fp32) return objective_(batch, state_.progress);
+  const Autocast autocast(autocast_dtype(options_.precision), device_.type());
+  return objective_(batch, state_.progress);
+}
+
+void Stepper::update(StepOutcome& outcome, double lr_factor) {
+  const std::vector<NamedTensor>& parameters = state_.optimizer->parameters();
+  if (state_.scaler != nullptr) scale_gradients(gradients_of(parameters), 1 / state_.scaler->scale());
+  outcome.grad_norm = options_.clip_norm > 0 ? clip_grad_norm(parameters, options_.clip_norm) : grad_norm(parameters);
+  if (state_.scaler != nullptr) {
+    outcome.is_skipped = !std::isfinite(outcome.grad_norm);
+    state_.scaler->update(outcome.is_skipped);
+    if (outcome.is_skipped) return;
+  }
+  check_finite(outcome.grad_norm, "norm of the gradients");
+  state_.optimizer->step(lr_factor);
+}
+
+void Stepper::check_finite(double value, const char* what) const {
+  LIMBECK_CHECK(std::isfinite(value),
+                "[train] the {} became {} in epoch {}, step {}. {}Lower the learning rate or set clip_norm.", what,
+                value, state_.progress.next.epoch + 1, state_.progress.next.step / options_.accumulate + 1,
+                control_.checkpoint_directory.empty() ? "" : "The last checkpoint stands. ");
+}
+
+}  // namespace limbeck::train

@@ -1,0 +1,45 @@
+// Internal to the trainer: one optimizer step from a group of batches.
+#pragma once
+
+#include <cstdint>
+
+#include "limbeck/train/loop/accumulation.h"
+#include "limbeck/train/trainer.h"
+
+namespace limbeck::train {
+
+struct StepOutcome {
+  double loss = 0;  // mean over the group's samples
+  int64_t correct = 0;
+  int64_t samples = 0;
+  double grad_norm = 0;     // before clipping
+  bool is_skipped = false;  // fp16: a gradient overflowed, nothing was updated
+};
+
+/// Forward, backward, scale, check, clip, update.
+class Stepper {
+ public:
+  /// All of it must outlive the stepper. Batches are moved to `device`.
+  Stepper(TrainingState& state, const Objective& objective, const TrainOptions& options, const RunControl& control,
+          at::Device device)
+      : state_(state), objective_(objective), options_(options), control_(control), device_(device) {}
+
+  /// A step from `first` and the batches that `loader` gives after it. Throws InvalidArgument when loss or gradients
+  /// are not finite, before the update: weights and the last checkpoint stand.
+  StepOutcome operator()(const data::Batch& first, data::Loader& loader, const BatchGroup& group, double lr_factor);
+
+ private:
+  void correct_for_missing(StepOutcome& outcome, const BatchGroup& group);
+  void add_batch(const data::Batch& batch, const BatchGroup& group, StepOutcome& outcome);
+  StepResult evaluate_objective(const data::Batch& batch);
+  void update(StepOutcome& outcome, double lr_factor);
+  void check_finite(double value, const char* what) const;
+
+  TrainingState& state_;
+  const Objective& objective_;
+  const TrainOptions& options_;
+  const RunControl& control_;
+  at::Device device_;
+};
+
+}  // namespace limbeck::train
