@@ -27,6 +27,7 @@ struct RunOptions {
 struct RunArguments {
   std::string recipe;
   Settings settings;
+  std::vector<std::string> sweeps;  // KEY=VALUE,VALUE,...
   bool dry_run = false;
   RunOptions run;
   OutputOptions output;
@@ -42,7 +43,9 @@ struct StageArguments {
   std::string folder;  // for results
   Settings settings;   // of the stage
   Settings data_settings;
-  Settings recipe_settings;  // seed, threads
+  Settings model_settings;          // "student.weights": of the recipe's models
+  Settings recipe_settings;         // seed, threads, device, seeds
+  std::vector<std::string> sweeps;  // KEY=VALUE,VALUE,...
   RunOptions run;
   OutputOptions output;
 };

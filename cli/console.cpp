@@ -104,10 +104,19 @@ void Console::line(const std::string& text) {
   last_shown_ = Clock::now();
 }
 
+void Console::name_trial(const std::string& trial) {
+  if (trial != trial_) line("Run " + trial);
+  trial_ = trial;
+}
+
 recipe::RunEvents Console::events() {
   using recipe::StageTitle;
   return {
-      .on_stage_begin = [this](const StageTitle& title) { show(stage_text(title) + "  " + title.kind); },
+      .on_stage_begin =
+          [this](const StageTitle& title) {
+            name_trial(title.trial);
+            show(stage_text(title) + "  " + title.kind);
+          },
       .on_training =
           [this](const StageTitle& title, const train::ProgressEvent& event) {
             event.is_epoch_end ? line(epoch_text(title, event)) : show(training_text(title, event));

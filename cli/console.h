@@ -37,10 +37,13 @@ class Console {
   void show(const std::string& text);
   /// Shows a line that stays.
   void line(const std::string& text);
+  /// Of several runs, names the one that begins.
+  void name_trial(const std::string& trial);
 
   bool is_quiet_, is_terminal_;
   std::size_t shown_width_ = 0;
   Clock::time_point last_shown_{};
+  std::string trial_;  // the run that was named last, of several
 };
 
 }  // namespace limbeck::cli

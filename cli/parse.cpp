@@ -39,15 +39,42 @@ void add_accept(CLI::App& verb, std::string& modes) {
 
 /// A flag per field; what was given ends up in `settings` as text, which the recipe's reader checks.
 void add_flags(CLI::App& verb, const recipe::Fields::Describe& describe, const std::string& group,
-               const std::string& prefix, const std::vector<std::string>& taken, Settings& settings) {
+               const std::string& prefix, const std::vector<std::string>& taken, Settings& settings,
+               const std::string& path_prefix = "") {
   for (const Flag& flag : flags_of(describe)) {
     if (std::find(taken.begin(), taken.end(), flag.path) != taken.end()) continue;
     CLI::Option* option = verb.add_option_function<std::string>(
         "--" + prefix + flag.path,
-        [&settings, path = flag.path](const std::string& text) { settings.emplace_back(path, text); }, flag.help);
+        [&settings, path = path_prefix + flag.path](const std::string& text) { settings.emplace_back(path, text); },
+        flag.help);
     option->group(group)->type_name("VALUE");
     if (!flag.default_text.empty()) option->default_str(flag.default_text);
   }
+}
+
+void add_recipe_setting(CLI::App& verb, StageArguments& arguments, const char* key, const char* help) {
+  verb.add_option_function<std::string>(
+          std::string("--") + key,
+          [&arguments, key](const std::string& text) { arguments.recipe_settings.emplace_back(key, text); }, help)
+      ->type_name("VALUE");
+}
+
+void add_sweep(CLI::App& verb, std::vector<std::string>& sweeps, const char* help) {
+  verb.add_option("--sweep", sweeps, help)->type_name("KEY=VALUE,...")->expected(1)->take_all();
+}
+
+/// Several runs of what trains.
+void add_trials(CLI::App& verb, StageArguments& arguments) {
+  add_recipe_setting(verb, arguments, "seeds", "run it so often, with seed, seed + 1, ...: mean and deviation");
+  add_sweep(verb, arguments.sweeps, "run it with each value: --sweep optimizer.lr=0.1,0.05; several make a grid");
+}
+
+/// Flags of what happens to a model before it is trained.
+void add_model_flags(CLI::App& verb, StageArguments& arguments, const std::string& model) {
+  recipe::ModelOptions options;
+  add_flags(
+      verb, [&](recipe::Fields& f) { recipe::describe(f, options); }, "Model", model + ".",
+      {"zoo", "file", "options", "accept"}, arguments.model_settings, model + ".");
 }
 
 void add_stage_flags(CLI::App& verb, StageArguments& arguments, const recipe::Fields::Describe& describe,
@@ -57,13 +84,10 @@ void add_stage_flags(CLI::App& verb, StageArguments& arguments, const recipe::Fi
   add_flags(
       verb, [&](recipe::Fields& f) { recipe::describe(f, data); }, "Data", "data.", {"dataset"},
       arguments.data_settings);
-  for (const char* key : {"seed", "threads"}) {
-    verb.add_option_function<std::string>(
-            std::string("--") + key,
-            [&arguments, key](const std::string& text) { arguments.recipe_settings.emplace_back(key, text); },
-            std::string(key) == "seed" ? "of weights, order, augmentation and dropout"
-                                       : "0: as many as this process may use")
-        ->type_name("VALUE");
+  for (const auto& [key, help] :
+       {std::pair{"seed", "of weights, order, augmentation and dropout"},
+        std::pair{"threads", "0: as many as this process may use"}, std::pair{"device", "cpu, cuda, cuda:1 or xpu"}}) {
+    add_recipe_setting(verb, arguments, key, help);
   }
   add_accept(verb, arguments.accept);
   add_output(verb, arguments.output);
@@ -87,6 +111,7 @@ void add_run(CLI::App& app, std::optional<Arguments>& chosen) {
       ->type_name("KEY=VALUE")
       ->expected(1)
       ->take_all();
+  add_sweep(*verb, arguments->sweeps, "run it with each value: --sweep stages.teacher.optimizer.lr=0.1,0.05");
   verb->add_flag("--dry-run", arguments->dry_run, "print shapes, adapters, costs and the plan without training");
   add_run_options(*verb, arguments->run);
   add_output(*verb, arguments->output);
@@ -104,6 +129,8 @@ void add_train(CLI::App& app, std::optional<Arguments>& chosen) {
   verb->add_option("--data", arguments->data, "dataset, such as fashion-mnist")->required();
   verb->add_option("-o,--output", arguments->folder, "folder for results")->required();
   add_stage_flags(*verb, *arguments, [stage](recipe::Fields& f) { recipe::describe(f, *stage); }, {"model", "name"});
+  add_model_flags(*verb, *arguments, "model");
+  add_trials(*verb, *arguments);
   add_run_options(*verb, arguments->run);
   verb->footer(
       "Example:\n  limbeck train 'resnet_basic?widths=8,16,32&in_channels=1&image_size=28' \\\n"
@@ -125,6 +152,8 @@ void add_distill(CLI::App& app, std::optional<Arguments>& chosen) {
   verb->add_option("-o,--output", arguments->folder, "folder for results")->required();
   add_stage_flags(*verb, *arguments, [stage](recipe::Fields& f) { recipe::describe(f, *stage); },
                   {"student", "teacher", "name"});
+  for (const char* model : {"student", "teacher"}) add_model_flags(*verb, *arguments, model);
+  add_trials(*verb, *arguments);
   add_run_options(*verb, arguments->run);
   verb->footer(
       "Example:\n  limbeck distill --student student.pt2 --teacher teacher.lmb \\\n"

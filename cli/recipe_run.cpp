@@ -2,10 +2,11 @@
 
 #include <fmt/format.h>
 
+#include <optional>
+
 #include "cli/commands.h"
 #include "cli/console.h"
 #include "limbeck/core/format.h"
-#include "limbeck/recipe/run.h"
 #include "limbeck/recipe/workspace.h"
 
 namespace limbeck::cli {
@@ -58,35 +59,73 @@ std::string results_text(const recipe::Recipe& recipe) {
 
 }  // namespace
 
-int run_and_show(const recipe::Recipe& recipe, const RunOptions& options, const OutputOptions& output) {
-  recipe::RunResult result;
+namespace {
+
+/// Nothing when stopped.
+struct Shown {
+  core::Json report;
+  std::string text;
+};
+
+std::optional<Shown> run_once(const recipe::Recipe& recipe, const recipe::RunControl& control) {
+  recipe::RunResult result = recipe::run(recipe, control);
+  if (!result.completed) return std::nullopt;
+  return Shown{.report = std::move(result.report),
+               .text = result.comparison ? report::to_text(*result.comparison, terminal_width()) : std::string()};
+}
+
+std::optional<Shown> run_all(const recipe::TrialPlan& plan, const recipe::RunControl& control) {
+  recipe::TrialsResult result = recipe::run_trials(plan, control);
+  if (!result.completed) return std::nullopt;
+  return Shown{.report = std::move(result.report), .text = report::to_text(result.table, terminal_width())};
+}
+
+std::string results_text(const recipe::TrialPlan& plan) {
+  if (plan.trials.empty()) return results_text(plan.recipe);
+  return fmt::format("Results: {}\n  one folder for each run, and report.md\n", plan.recipe.output);
+}
+
+}  // namespace
+
+int run_and_show(const recipe::TrialPlan& plan, const RunOptions& options, const OutputOptions& output) {
+  std::optional<Shown> shown;
   {
     Console console(output);
-    result = recipe::run(
-        recipe,
-        {.stop = stop_on_signals(), .checkpoint_seconds = options.checkpoint_seconds, .events = console.events()});
+    const recipe::RunControl control{
+        .stop = stop_on_signals(), .checkpoint_seconds = options.checkpoint_seconds, .events = console.events()};
+    shown = plan.trials.empty() ? run_once(plan.recipe, control) : run_all(plan, control);
   }
-  if (!result.completed) {
+  if (!shown) {
     fmt::print(stderr, "limbeck: interrupted after saving. The same command goes on from here.\n");
     return kInterrupted;
   }
   if (output.json) {
-    print(result.report);
+    print(shown->report);
   } else {
-    if (result.comparison) print(report::to_text(*result.comparison, terminal_width()));
-    if (options.keeps_results) print(results_text(recipe));
+    print(shown->text);
+    if (options.keeps_results) print(results_text(plan));
   }
   return kDone;
 }
 
-int show_plan(const recipe::Recipe& recipe, const OutputOptions& output) {
-  const Json plan = recipe::plan(recipe);
+int show_plan(const recipe::TrialPlan& plan, const OutputOptions& output) {
+  const recipe::Recipe& recipe = plan.trials.empty() ? plan.recipe : plan.trials.front().recipe;
+  Json json = recipe::plan(recipe);
+  if (!plan.trials.empty()) {
+    Json::Array names;
+    for (const recipe::Trial& trial : plan.trials) names.emplace_back(trial.name);
+    json["runs"] = Json(std::move(names));
+  }
   if (output.json) {
-    print(plan);
+    print(json);
     return kDone;
   }
   std::string text = recipe.name + ": what a run would do\n";
-  for (const JsonView& stage : JsonView(plan, "plan")["stages"].elements()) text += stage_text(stage);
+  for (const JsonView& stage : JsonView(json, "plan")["stages"].elements()) text += stage_text(stage);
+  if (!plan.trials.empty()) {
+    text += fmt::format("{} runs, of which the above is the first:\n", plan.trials.size());
+    for (const recipe::Trial& trial : plan.trials) text += "  " + trial.name + "\n";
+  }
   print(text);
   return kDone;
 }

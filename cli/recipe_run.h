@@ -2,15 +2,15 @@
 #pragma once
 
 #include "cli/arguments.h"
-#include "limbeck/recipe/options.h"
+#include "limbeck/recipe/trials.h"
 
 namespace limbeck::cli {
 
-/// Runs and prints the comparison of the last evaluate stage. Returns the exit code; SIGINT and SIGTERM finish the
-/// step, save and give 130.
-int run_and_show(const recipe::Recipe& recipe, const RunOptions& options, const OutputOptions& output);
+/// Runs and prints the comparison of the last evaluate stage, or, of several runs, the table of all. Returns the exit
+/// code; SIGINT and SIGTERM finish the step, save and give 130.
+int run_and_show(const recipe::TrialPlan& plan, const RunOptions& options, const OutputOptions& output);
 
 /// Prints what a run would do.
-int show_plan(const recipe::Recipe& recipe, const OutputOptions& output);
+int show_plan(const recipe::TrialPlan& plan, const OutputOptions& output);
 
 }  // namespace limbeck::cli

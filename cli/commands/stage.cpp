@@ -7,9 +7,9 @@
 
 #include "cli/commands.h"
 #include "cli/recipe_run.h"
+#include "cli/sweep.h"
 #include "limbeck/core/error.h"
 #include "limbeck/core/file.h"
-#include "limbeck/recipe/read.h"
 
 namespace limbeck::cli {
 
@@ -71,7 +71,12 @@ recipe::Overrides overrides(const StageArguments& arguments) {
   };
   add("stages.0." + arguments.kind + ".", arguments.settings, "--");
   add("data.", arguments.data_settings, "--data.");
+  add("models.", arguments.model_settings, "--");
   add("", arguments.recipe_settings, "--");
+  if (!arguments.sweeps.empty()) {
+    const std::string stage = "stages.0." + arguments.kind + ".";
+    result.push_back({"sweep", sweep_text(arguments.sweeps, stage), "--sweep"});
+  }
   if (arguments.features.empty()) return result;
   std::string features;
   for (const std::string& term : arguments.features) features += (features.empty() ? "" : ", ") + feature_text(term);
@@ -91,15 +96,15 @@ int run_command(const StageArguments& arguments) {
   RunOptions options = arguments.run;
   options.keeps_results = !temporary;
   const std::string folder = temporary ? temporary->path().string() : arguments.folder;
-  recipe::Recipe recipe;
+  recipe::TrialPlan plan;
   try {
-    recipe = recipe::parse_recipe(recipe_text(arguments, model_names(arguments), folder), /*source=*/"",
-                                  overrides(arguments));
+    plan = recipe::parse_trials(recipe_text(arguments, model_names(arguments), folder), /*source=*/"",
+                                overrides(arguments));
   } catch (const InvalidArgument& error) {
     fmt::print(stderr, "limbeck: {}\n", error.what());
     return kWrongUsage;
   }
-  return run_and_show(recipe, options, arguments.output);
+  return run_and_show(plan, options, arguments.output);
 }
 
 }  // namespace limbeck::cli

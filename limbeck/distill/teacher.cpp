@@ -10,6 +10,7 @@
 #include "limbeck/core/error.h"
 #include "limbeck/core/safetensors.h"
 #include "limbeck/graph/weights/tensors.h"
+#include "limbeck/model/device.h"
 
 namespace limbeck::distill {
 
@@ -20,11 +21,15 @@ namespace {
 class LiveTeacher : public Teacher {
  public:
   LiveTeacher(const Model& model, std::vector<std::string> taps, FeatureTransform transform)
-      : model_(model.with_own_modes()), taps_(std::move(taps)), transform_(std::move(transform)) {}
+      : model_(model.with_own_modes()),
+        device_(device_of(model)),
+        taps_(std::move(taps)),
+        transform_(std::move(transform)) {}
 
   TeacherOutputs operator()(const data::Batch& batch) override {
     const at::NoGradGuard no_grad;
-    const Outputs outputs = model_.forward(batch.x, {.taps = taps_, .state_updates = StateUpdates::discard});
+    const Outputs outputs =
+        model_.forward(batch.x.to(device_), {.taps = taps_, .state_updates = StateUpdates::discard});
     TeacherOutputs result{.logits = outputs.logits(), .features = {}};
     for (std::size_t i = 0; i < outputs.taps.size(); ++i) {
       result.features.push_back(transform_ ? transform_(i, outputs.taps[i].tensor) : outputs.taps[i].tensor);
@@ -34,6 +39,7 @@ class LiveTeacher : public Teacher {
 
  private:
   Model model_;
+  at::Device device_;
   std::vector<std::string> taps_;
   FeatureTransform transform_;
 };
@@ -43,8 +49,9 @@ class CachedTeacher : public Teacher {
   explicit CachedTeacher(TeacherOutputs all) : all_(std::move(all)) {}
 
   TeacherOutputs operator()(const data::Batch& batch) override {
-    TeacherOutputs result{.logits = all_.logits.index_select(0, batch.index), .features = {}};
-    for (const at::Tensor& feature : all_.features) result.features.push_back(feature.index_select(0, batch.index));
+    const auto rows = [&](const at::Tensor& all) { return all.index_select(0, batch.index).to(batch.x.device()); };
+    TeacherOutputs result{.logits = rows(all_.logits), .features = {}};
+    for (const at::Tensor& feature : all_.features) result.features.push_back(rows(feature));
     return result;
   }
 
@@ -70,7 +77,7 @@ void put_rows(at::Tensor& all, const at::Tensor& rows, int64_t start, int64_t sa
   if (!all.defined()) {
     std::vector<int64_t> sizes = rows.sizes().vec();
     sizes.front() = samples;
-    all = at::empty(sizes, rows.options());
+    all = at::empty(sizes, rows.options().device(at::kCPU));
   }
   all.narrow(0, start, rows.size(0)).copy_(rows);
 }

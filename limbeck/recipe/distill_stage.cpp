@@ -5,8 +5,9 @@
 #include "limbeck/core/error.h"
 #include "limbeck/core/format.h"
 #include "limbeck/core/hash.h"
-#include "limbeck/graph/lmb.h"
 #include "limbeck/recipe/stage.h"
+#include "limbeck/train/loop/accumulation.h"
+#include "limbeck/train/loop/final_activation.h"
 
 namespace limbeck::recipe {
 
@@ -50,7 +51,7 @@ TeacherChoice choose_teacher(const DistillStage& stage, const StageContext& cont
                              const std::vector<distill::BoundTerm>& terms) {
   const auto live = distill::live_teacher(teacher, distill::teacher_taps(terms), distill::teacher_transform(terms));
   data::Batch one;
-  one.x = context.data().test_images(1, stage.memory_format);
+  one.x = context.test_images(1, stage.memory_format);
   const int64_t bytes = distill::cache_bytes((*live)(one), context.data().train_set()->size());
   const bool varies = distill::has_random(context.data().train_transforms()) || context.data().mixes_samples();
   return resolve_teacher(stage.teacher_outputs, varies, bytes, stage.train.epochs);
@@ -71,7 +72,7 @@ Setup set_up(const DistillStage& stage, const StageContext& context, Model stude
   tell_normalization(teacher, stage.teacher, context);
   fit_to_data(student, stage.student, context, stage.memory_format);
   fit_to_data(teacher, stage.teacher, context, stage.memory_format);
-  const at::Tensor samples = context.data().test_images(2, stage.memory_format);
+  const at::Tensor samples = context.test_images(2, stage.memory_format);
   std::vector<distill::BoundTerm> terms = distill::bind_terms(student, teacher, samples, stage.distill);
   TeacherChoice choice = choose_teacher(stage, context, teacher, terms);
   return {.student = std::move(student),
@@ -132,7 +133,9 @@ void tell_setup(const Setup& setup, const StageContext& context) {
 std::optional<Json> run_stage(const DistillStage& stage, StageContext& context, const std::string& key) {
   const std::string name = stage_name(stage);
   context.workspace().begin_stage(name, key);
-  const Setup setup = set_up(stage, context, context.load(stage.student), context.load(stage.teacher));
+  Setup setup = set_up(stage, context, context.load(stage.student), context.load(stage.teacher));
+  freeze(setup.student, stage.freeze, context);
+  train::warn_of_final_activation(setup.student.graph());
   tell_setup(setup, context);
   const std::string teacher_hash = tensors_hash(setup.teacher);
   const std::shared_ptr<distill::Teacher> teacher = make_teacher(setup, context, name, key);
@@ -143,11 +146,11 @@ std::optional<Json> run_stage(const DistillStage& stage, StageContext& context, 
   const train::TrainSummary summary =
       train::train(setup.student, distill::adapters_of(setup.terms),
                    distill::distillation_objective(setup.student, teacher, setup.terms, kd), loader, stage.train,
-                   training_control(context, name, key, setup.student, stage.memory_format));
+                   training_control(context, {name, key, stage.memory_format, stage.log}));
   LIMBECK_ASSERT(tensors_hash(setup.teacher) == teacher_hash,
                  "[distill] the teacher changed while the student was trained");
   if (!summary.completed) return std::nullopt;
-  graph::save_lmb(setup.student.graph(), context.workspace().model_file(name));
+  save_results(setup.student, summary, stage.train, context.workspace().model_file(name));
   Json result = to_json(summary);
   result["teacher_outputs"] = setup.choice.reason;
   result["features"] = adapters_json(setup.terms);
@@ -157,7 +160,8 @@ std::optional<Json> run_stage(const DistillStage& stage, StageContext& context, 
 Json plan_stage(const DistillStage& stage, const StageContext& context) {
   const Setup setup =
       set_up(stage, context, context.load_untrained(stage.student), context.load_untrained(stage.teacher));
-  const int64_t steps = context.data().train_loader(stage.memory_format).batches_per_epoch() * stage.train.epochs;
+  const data::Loader loader = context.data().train_loader(stage.memory_format);
+  const int64_t steps = train::steps_per_epoch(loader, stage.train.accumulate) * stage.train.epochs;
   return Json::object({{"student", describe_model(setup.student, context)},
                        {"teacher", describe_model(setup.teacher, context)},
                        {"teacher_outputs", setup.choice.reason},

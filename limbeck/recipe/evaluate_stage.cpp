@@ -56,7 +56,7 @@ int64_t file_bytes(const Model& model, const std::string& name, const StageConte
 void measure_latencies(std::vector<Model>& models, const EvaluateStage& stage, const StageContext& context,
                        report::Comparison& comparison) {
   const at::NoGradGuard no_grad;
-  const at::Tensor images = context.data().test_images(stage.latency_batch, stage.memory_format);
+  const at::Tensor images = context.test_images(stage.latency_batch, stage.memory_format);
   LIMBECK_CHECK(images.size(0) == stage.latency_batch,
                 "[evaluate] latency_batch is {} and the test set has {} samples: lower it, or raise test_limit",
                 stage.latency_batch, images.size(0));

@@ -7,6 +7,7 @@
 #include "limbeck/core/error.h"
 #include "limbeck/core/overloaded.h"
 #include "limbeck/data/transforms/options.h"
+#include "limbeck/model/device.h"
 #include "limbeck/model/modes.h"
 
 namespace limbeck::recipe {
@@ -57,15 +58,66 @@ void describe_optimizer(Fields& fields, train::OptimizerOptions& options) {
               list_of(options.groups, describe_group));
 }
 
+void describe_plateau(Fields& fields, train::PlateauOptions& options) {
+  fields.field("factor", &options.factor, "the rate is multiplied by this");
+  fields.field("patience", &options.patience, "after more than so many epochs without improvement");
+  fields.field("threshold", &options.threshold, "an improvement is better than the best by this share of it");
+  fields.field("cooldown", &options.cooldown, "epochs after a fall that do not count");
+  fields.field("min_fraction", &options.min_fraction, "the rate stays above this fraction of the peak");
+}
+
 void describe_schedule(Fields& fields, train::ScheduleOptions& options) {
   fields.field("kind",
-               choice(options.kind, {"constant", "cosine", "one_cycle"}, train::parse_schedule, train::schedule_name),
+               choice(options.kind, {"constant", "cosine", "one_cycle", "multistep", "plateau"}, train::parse_schedule,
+                      train::schedule_name),
                "how the learning rate changes over the steps");
-  fields.field("warmup_epochs", &options.warmup_epochs, "constant, cosine: epochs of linear warm-up");
+  fields.field("warmup_epochs", &options.warmup_epochs, "epochs of linear warm-up; one_cycle has its own");
   fields.field("final_fraction", &options.final_fraction, "cosine: last rate as a fraction of the peak");
   fields.field("rising_fraction", &options.rising_fraction, "one_cycle: share of the steps in which the rate rises");
   fields.field("start_divisor", &options.start_divisor, "one_cycle: first rate is the peak divided by this");
   fields.field("final_divisor", &options.final_divisor, "one_cycle: last rate is the first divided by this");
+  fields.field("milestones", &options.milestones, "multistep: epochs at which the rate falls, such as [30, 60]");
+  fields.field("gamma", &options.gamma, "multistep: factor on the rate at each milestone");
+  fields.section("plateau", "a rate that falls when the monitored metric gets no better",
+                 [&](Fields& f) { describe_plateau(f, options.plateau); });
+}
+
+void describe_average(Fields& fields, train::AverageOptions& options) {
+  fields.field("decay", &options.decay, "of the average in each update, such as 0.999; 0: no averaging");
+  fields.field("every", &options.every, "optimizer steps between two updates");
+  fields.field("use", choice(options.use, {"instead", "beside"}),
+               "instead: the averaged weights are evaluated and are the result; beside: they are kept as ema.lmb");
+}
+
+void describe_early_stop(Fields& fields, train::EarlyStopOptions& options) {
+  fields.field("patience", &options.patience,
+               "epochs without improvement of the monitored metric after which training ends; 0: it never does");
+  fields.field("min_delta", &options.min_delta, "an improvement is better than the best by more than this");
+}
+
+void describe_loss_scale(Fields& fields, train::LossScalerOptions& options) {
+  fields.field("initial_scale", &options.initial_scale, "fp16: what the loss is multiplied by at first");
+  fields.field("growth_factor", &options.growth_factor, "fp16: factor after growth_interval steps without overflow");
+  fields.field("backoff_factor", &options.backoff_factor, "fp16: factor after a step that overflowed");
+  fields.field("growth_interval", &options.growth_interval, "fp16: steps");
+  fields.field("max_skips", &options.max_skips, "fp16: steps skipped in a row before training is given up");
+}
+
+void describe_log(Fields& fields, train::MetricsOptions& options) {
+  fields.field("every_steps", &options.every_steps,
+               "steps between two lines of metrics.jsonl, which has one per epoch too; 0: epochs alone");
+  fields.field("tensorboard", &options.tensorboard, "write TensorBoard's event files beside it");
+}
+
+/// What train and distill have in common beside TrainOptions.
+template <class S>
+void describe_training(Fields& fields, S& stage) {
+  fields.field("freeze", &stage.freeze,
+               "regular expressions: parameters that stay as they are, and BatchNorms their statistics");
+  fields.field("resume_from", &stage.resume_from,
+               ".pth of torch.save({model_state_dict, optimizer_state_dict}): weights and momentum to go on from");
+  fields.section("log", "files that tell how training goes", [&](Fields& f) { describe_log(f, stage.log); });
+  fields.field("memory_format", memory_format(stage.memory_format), "of inputs and convolution weights");
 }
 
 void describe_feature(Fields& fields, distill::FeatureTerm& term) {
@@ -113,8 +165,8 @@ Fields::Variants variants_of(std::vector<data::Transform>& transforms) {
           .help = [&transforms](std::size_t i) { return std::string(data::help_of(transforms[i])); }};
 }
 
-/// Threads, calls and workers beyond this are mistakes.
-constexpr int64_t kMaxThreads = 4096, kMaxRuns = 10'000'000;
+/// Threads, calls, workers and trials beyond this are mistakes.
+constexpr int64_t kMaxThreads = 4096, kMaxRuns = 10'000'000, kMaxTrials = 1000;
 
 void check_range(const char* where, const char* key, int64_t value, int64_t low, int64_t high = INT64_MAX) {
   LIMBECK_CHECK(value >= low && value <= high, "[{}] '{}' must be {}, got {}", where, key,
@@ -141,6 +193,12 @@ void DataOptions::validate() const {
   }
 }
 
+void ModelOptions::validate() const {
+  LIMBECK_CHECK(replace_head.at.empty() == (replace_head.classes == 0),
+                "[model] replace_head needs both: at, the classifier's scope, and classes");
+  check_range("model", "replace_head.classes", replace_head.classes, 0);
+}
+
 void EvaluateStage::validate() const {
   check_range("evaluate", "batch_size", batch_size, 1);
   check_range("evaluate", "latency_batch", latency_batch, 1);
@@ -150,6 +208,8 @@ void EvaluateStage::validate() const {
 void Recipe::validate() const {
   LIMBECK_CHECK(!name.empty(), "[recipe] 'name' must not be empty");
   check_range("recipe", "threads", threads, 0, kMaxThreads);
+  check_range("recipe", "seeds", seeds, 1, kMaxTrials);
+  parse_device_name(device);
 }
 
 void describe(Fields& fields, DataOptions& options) {
@@ -190,25 +250,44 @@ void describe(Fields& fields, ModelOptions& options) {
   fields.field(
       "accept", choice(options.accept, {"none", "train", "eval", "both"}, parse_modes, graph::mode_name),
       "modes to run as they stand although the file does not tell all about them; `limbeck capture` lists what");
+  fields.section("replace_head", "another number of classes: a new classifier in place of the old one", [&](Fields& f) {
+    f.field("at", &options.replace_head.at, "scope of the classifier, such as fc; empty: it stays");
+    f.field("classes", &options.replace_head.classes, "outputs of the new one");
+  });
+  fields.field("drop_softmax", &options.drop_softmax,
+               "drop a softmax, log_softmax or sigmoid at the end, so that the model gives logits");
 }
 
 void describe(Fields& fields, train::TrainOptions& options) {
   fields.field("epochs", &options.epochs, "passes over the training set");
+  fields.field("accumulate", &options.accumulate, "batches whose gradients make one optimizer step");
   fields.section("optimizer", "how parameters are updated",
                  [&](Fields& f) { describe_optimizer(f, options.optimizer); });
   fields.section("schedule", "how the learning rate changes",
                  [&](Fields& f) { describe_schedule(f, options.schedule); });
   fields.field("clip_norm", &options.clip_norm, "joint 2-norm of all gradients at most this; 0: no clipping");
   fields.field("label_smoothing", &options.label_smoothing, "of the labels' cross-entropy");
-  fields.field("precision", choice(options.precision, {"fp32", "bf16"}, train::parse_precision, train::precision_name),
-               "bf16: autocast");
+  fields.section("ema", "a running average of the weights", [&](Fields& f) { describe_average(f, options.ema); });
+  fields.field("monitor",
+               choice(options.monitor, {"val_accuracy", "val_loss", "train_accuracy", "loss"}, train::parse_metric,
+                      train::metric_name),
+               "what plateau, early_stop and keep: best go by; val_... need data.val_size");
+  fields.section("early_stop", "end before all epochs are done",
+                 [&](Fields& f) { describe_early_stop(f, options.early_stop); });
+  fields.field(
+      "keep", choice(options.keep, {"last", "best"}),
+      "whose weights are the result: of the last epoch, or of the best by monitor (then last.lmb has the last)");
+  fields.field("precision",
+               choice(options.precision, {"fp32", "bf16", "fp16"}, train::parse_precision, train::precision_name),
+               "bf16, fp16: autocast, fp16 with a dynamic loss scale");
+  fields.section("loss_scale", "of fp16", [&](Fields& f) { describe_loss_scale(f, options.loss_scale); });
 }
 
 void describe(Fields& fields, TrainStage& stage) {
   fields.field("model", &stage.model, "which model to train: of `models`, or an earlier stage's result");
   fields.field("name", &stage.name, "of the result; empty: the model's");
   describe(fields, stage.train);
-  fields.field("memory_format", memory_format(stage.memory_format), "of inputs and convolution weights");
+  describe_training(fields, stage);
   fields.required("model");
 }
 
@@ -222,7 +301,7 @@ void describe(Fields& fields, DistillStage& stage) {
   fields.field("teacher_outputs", choice(stage.teacher_outputs, {"auto", "live", "cached"}),
                "cached: computed once, possible where nothing is augmented");
   describe(fields, stage.train);
-  fields.field("memory_format", memory_format(stage.memory_format), "of inputs and convolution weights");
+  describe_training(fields, stage);
   fields.required("student");
   fields.required("teacher");
 }
@@ -241,6 +320,8 @@ void describe(Fields& fields, Recipe& recipe) {
   fields.field("seed", &recipe.seed, "of weights, order, augmentation and dropout");
   fields.field("output", &recipe.output, "folder for results");
   fields.field("threads", &recipe.threads, "0: as many as this process may use");
+  fields.field("device", &recipe.device, "where models are trained and evaluated: cpu, cuda, cuda:1, xpu");
+  fields.field("seeds", &recipe.seeds, "run it so often, with seed, seed + 1, ...; the report has mean and deviation");
   fields.section("data", "what to train and test on", [&](Fields& f) { describe(f, recipe.data); });
   fields.required("name");
   fields.required("data");

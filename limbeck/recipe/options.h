@@ -35,6 +35,12 @@ struct DataOptions {
   void validate() const;
 };
 
+/// Another number of classes for a trained network.
+struct HeadReplacement {
+  std::string at;       // scope of the classifier; empty: it stays
+  int64_t classes = 0;  // of the new one
+};
+
 /// One of: `zoo` with its options, or `file`.
 struct ModelOptions {
   std::string zoo;                             // architecture by name
@@ -42,6 +48,11 @@ struct ModelOptions {
   std::string weights;                         // .pth or safetensors to start from; empty: fresh ones
   std::map<std::string, std::string> options;  // of the architecture: widths, blocks, classes, ...
   graph::Mode accept = graph::Mode::none;      // modes to run although the file does not tell all about them
+  HeadReplacement replace_head{};              // after the weights are loaded
+  bool drop_softmax = false;                   // a softmax, log_softmax or sigmoid at the end goes: it gives logits
+
+  /// Throws InvalidArgument if a field is out of range.
+  void validate() const;
 };
 
 enum class MemoryLayout : uint8_t { contiguous, channels_last };
@@ -50,6 +61,9 @@ struct TrainStage {
   std::string model;  // of `models` or an earlier stage
   std::string name;   // of the result; empty: the model's
   train::TrainOptions train{};
+  std::vector<std::string> freeze;  // regular expressions: parameters that stay as they are, with their BatchNorms
+  std::string resume_from;          // .pth of torch.save with the weights and the optimizer's state to go on from
+  train::MetricsOptions log{};
   MemoryLayout memory_format = MemoryLayout::channels_last;
 };
 
@@ -65,6 +79,9 @@ struct DistillStage {
   distill::DistillOptions distill{};
   TeacherSource teacher_outputs = TeacherSource::automatic;
   train::TrainOptions train{};
+  std::vector<std::string> freeze;  // regular expressions: parameters that stay as they are, with their BatchNorms
+  std::string resume_from;          // .pth of torch.save with the weights and the optimizer's state to go on from
+  train::MetricsOptions log{};
   MemoryLayout memory_format = MemoryLayout::channels_last;
 };
 
@@ -82,11 +99,20 @@ struct EvaluateStage {
 
 using Stage = std::variant<TrainStage, DistillStage, EvaluateStage>;
 
+/// A key of the recipe and the values that it takes in turn; several axes make a grid.
+struct SweepAxis {
+  std::string key;                  // as --set has it: "stages.teacher.optimizer.lr"
+  std::vector<std::string> values;  // YAML text
+};
+
 struct Recipe {
   std::string name;
   uint64_t seed = 0;
   std::string output;   // folder for results; empty: runs/<name>
   int64_t threads = 0;  // 0: as many as this process may use
+  std::string device = "cpu";
+  int64_t seeds = 1;  // the recipe is run with seed, seed + 1, ...: so often
+  std::vector<SweepAxis> sweep;
   DataOptions data{};
   std::vector<std::pair<std::string, ModelOptions>> models;
   std::vector<Stage> stages;

@@ -205,6 +205,15 @@ void check_mapping(const YamlDocument& document, const YamlNode& node, std::stri
                 document.place(node), what);
 }
 
+/// Calls `validate` and puts the place in front of what it throws.
+void validate_at(const YamlDocument& document, const YamlNode& place, const std::function<void()>& validate) {
+  try {
+    validate();
+  } catch (const InvalidArgument& error) {
+    fail<InvalidArgument>("{}: {}", document.place(place), error.what());
+  }
+}
+
 std::vector<std::pair<std::string, ModelOptions>> read_models(const YamlDocument& document, const YamlNode& node) {
   check_mapping(document, node, "'models'");
   std::vector<std::pair<std::string, ModelOptions>> models;
@@ -213,9 +222,24 @@ std::vector<std::pair<std::string, ModelOptions>> read_models(const YamlDocument
     read_fields(document, value, [&](Fields& fields) { describe(fields, options); });
     LIMBECK_CHECK(options.zoo.empty() != options.file.empty(), "{}: model '{}' needs either 'zoo' or 'file'",
                   document.place(value), name);
+    validate_at(document, value, [&] { options.validate(); });
     models.emplace_back(name, std::move(options));
   }
   return models;
+}
+
+std::vector<SweepAxis> read_sweep(const YamlDocument& document, const YamlNode& node) {
+  if (node.kind == YamlNode::Kind::null) return {};
+  check_mapping(document, node, "'sweep'");
+  std::vector<SweepAxis> axes;
+  for (const auto& [key, values] : node.members) {
+    LIMBECK_CHECK(values.kind == YamlNode::Kind::sequence && !values.elements.empty(),
+                  "{}: '{}' must be a sequence of values to try, such as [0.1, 0.05]", document.place(values), key);
+    SweepAxis axis{.key = key, .values = {}};
+    for (const YamlNode& value : values.elements) axis.values.push_back(to_flow_text(value));
+    axes.push_back(std::move(axis));
+  }
+  return axes;
 }
 
 Stage make_stage(const YamlDocument& document, const std::string& kind, const YamlNode& place) {
@@ -271,15 +295,6 @@ void check_references(const Stage& stage, References& references, const YamlNode
   }
 }
 
-/// Calls `validate` and puts the place in front of what it throws.
-void validate_at(const YamlDocument& document, const YamlNode& place, const std::function<void()>& validate) {
-  try {
-    validate();
-  } catch (const InvalidArgument& error) {
-    fail<InvalidArgument>("{}: {}", document.place(place), error.what());
-  }
-}
-
 void validate_stage(const YamlDocument& document, const YamlNode& place, Stage& stage, uint64_t seed) {
   validate_at(document, place, [&] {
     if (auto* train = std::get_if<TrainStage>(&stage)) {
@@ -320,8 +335,10 @@ Recipe read_document(const YamlDocument& document) {
     reader.allow(key);
     reader.required(key);
   }
+  reader.allow("sweep");
   reader.finish();
   validate_at(document, document.root, [&] { recipe.validate(); });
+  if (const YamlNode* sweep = document.root.find("sweep")) recipe.sweep = read_sweep(document, *sweep);
   validate_at(document, *document.root.find("data"), [&] { recipe.data.validate(); });
   recipe.models = read_models(document, *document.root.find("models"));
   read_stages(document, *document.root.find("stages"), recipe);

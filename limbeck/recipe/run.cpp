@@ -25,11 +25,12 @@ void set_threads(const Recipe& recipe) {
   at::set_num_threads(recipe.threads > 0 ? static_cast<int>(recipe.threads) : core::num_usable_cores());
 }
 
-StageTitle title_of(const Recipe& recipe, std::size_t index) {
+StageTitle title_of(const Recipe& recipe, std::size_t index, const std::string& trial = {}) {
   return {.kind = stage_kind(recipe.stages[index]),
           .name = stage_name(recipe.stages[index]),
           .index = static_cast<int64_t>(index) + 1,
-          .count = static_cast<int64_t>(recipe.stages.size())};
+          .count = static_cast<int64_t>(recipe.stages.size()),
+          .trial = trial};
 }
 
 /// The model that a stage trains; empty for stages that make none.
@@ -44,12 +45,29 @@ void add_result(StageContext& context, const Stage& stage, const std::string& ke
   if (!model.empty()) context.add_result(stage_name(stage), key, model);
 }
 
-/// What the cache has of a stage. A stage that makes a model is finished only with the model's file.
-std::optional<Json> find_finished(const Stage& stage, const StageContext& context, const std::string& key) {
+/// What a workspace has of a stage. A stage that makes a model is finished only with the model's file.
+std::optional<Json> find_finished(const Stage& stage, const Workspace& workspace, const std::string& key) {
   const std::string name = stage_name(stage);
-  const bool is_whole =
-      trained_model(stage).empty() || std::filesystem::is_regular_file(context.workspace().model_file(name));
-  return is_whole ? context.workspace().find_result(name, key) : std::nullopt;
+  const bool is_whole = trained_model(stage).empty() || std::filesystem::is_regular_file(workspace.model_file(name));
+  return is_whole ? workspace.find_result(name, key) : std::nullopt;
+}
+
+/// From this run's folder, else, copied, from one of `reuse`.
+std::optional<Json> find_finished(const Stage& stage, const StageContext& context, const std::string& key) {
+  if (auto own = find_finished(stage, context.workspace(), key)) return own;
+  const std::string name = stage_name(stage);
+  for (const std::string& folder : context.control().reuse) {
+    const Workspace other(folder, WorkspaceUse::read);
+    const std::optional<Json> result = find_finished(stage, other, key);
+    if (!result) continue;
+    context.workspace().begin_stage(name, key);
+    if (!trained_model(stage).empty())
+      std::filesystem::copy_file(other.model_file(name), context.workspace().model_file(name),
+                                 std::filesystem::copy_options::overwrite_existing);
+    context.workspace().put_result(name, key, *result);
+    return result;
+  }
+  return std::nullopt;
 }
 
 /// A stage's result from its cache, else by running it; nothing when stopped.
@@ -99,7 +117,7 @@ RunResult run(const Recipe& recipe, const RunControl& control) {
   Json stages = Json::object();
   for (std::size_t i = 0; i < recipe.stages.size(); ++i) {
     const Stage& stage = recipe.stages[i];
-    context.title = title_of(recipe, i);
+    context.title = title_of(recipe, i, control.trial);
     const std::string key = stage_key(context, stage);
     const std::optional<Json> done = obtain(stage, context, key);
     if (!done) return result;
@@ -129,7 +147,7 @@ Json plan(const Recipe& recipe) {
     Json json = std::visit([&](const auto& s) { return plan_stage(s, context); }, stage);
     json["kind"] = context.title.kind;
     json["name"] = context.title.name;
-    json["cached"] = find_finished(stage, context, key).has_value();
+    json["cached"] = find_finished(stage, context.workspace(), key).has_value();
     stages.push_back(std::move(json));
     add_result(context, stage, key);
   }

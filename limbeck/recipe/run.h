@@ -20,6 +20,7 @@ namespace limbeck::recipe {
 struct StageTitle {
   std::string kind, name;        // "distill", "student-distilled"
   int64_t index = 0, count = 0;  // from 1
+  std::string trial{};           // of several runs of one recipe: "2/6 lr=0.1,seed=3"
 };
 
 /// What happens, told as it happens. Empty functions are not called.
@@ -38,6 +39,9 @@ struct RunControl {
   double checkpoint_seconds = 30;  // within an epoch; the end of each epoch has a checkpoint anyhow
   int64_t checkpoint_steps = 0;    // and every so many steps; 0: by time alone
   RunEvents events{};
+  std::string trial{};               // what StageTitle::trial says
+  std::vector<std::string> reuse{};  // output folders of other runs, whose finished stages are taken where keys agree
+  train::Hooks hooks{};              // of every training; what they look at is their business, see train::Hooks
 };
 
 struct RunResult {

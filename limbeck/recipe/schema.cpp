@@ -193,6 +193,9 @@ Json effective_options(const Recipe& recipe) {
     models[name] = effective_options([&options = options](Fields& fields) { describe(fields, options); });
   }
   json["models"] = std::move(models);
+  Json sweep = Json::object();
+  for (const SweepAxis& axis : copy.sweep) sweep[axis.key] = Json::array(axis.values);
+  json["sweep"] = std::move(sweep);
   Json::Array stages;
   for (Stage& stage : copy.stages) {
     Json options = effective_options([&](Fields& fields) { std::visit([&](auto& s) { describe(fields, s); }, stage); });
@@ -215,6 +218,10 @@ Json recipe_schema() {
       Json::object({{"oneOf", Json(Json::Array{stage_schema<TrainStage>("train"), stage_schema<DistillStage>("distill"),
                                                stage_schema<EvaluateStage>("evaluate")})}});
   writer.add("stages", std::move(stages), "what is done, in order; each result can be used by the stages after it");
+  Json sweep = Json::object({{"type", "object"}});
+  sweep["additionalProperties"] = Json::object({{"type", "array"}, {"minItems", 1}});
+  writer.add("sweep", std::move(sweep),
+             "keys of the recipe, as --set has them, each with the values to try: one run for every combination");
   writer.required("models");
   writer.required("stages");
   Json schema = writer.take();

@@ -7,14 +7,20 @@
 #include <algorithm>
 
 #include "limbeck/core/error.h"
+#include "limbeck/core/format.h"
 #include "limbeck/core/hash.h"
 #include "limbeck/data/fingerprint.h"
 #include "limbeck/data/preprocessing.h"
+#include "limbeck/graph/lmb.h"
+#include "limbeck/graph/passes/final_activation.h"
 #include "limbeck/load/load.h"
+#include "limbeck/load/transfer.h"
 #include "limbeck/measure/evaluate.h"
 #include "limbeck/measure/profile.h"
+#include "limbeck/model/device.h"
 #include "limbeck/model/inputs.h"
 #include "limbeck/recipe/read.h"
+#include "limbeck/train/loop/freeze.h"
 #include "limbeck/zoo/zoo.h"
 
 namespace limbeck::recipe {
@@ -24,10 +30,13 @@ using core::Json;
 namespace {
 
 /// Raised when a stage's meaning changes, so that results of older versions are not taken for its.
-constexpr int kStageVersion = 1;
+constexpr int kStageVersion = 2;
 
+/// Without what changes no result.
 Json options_of(const Stage& stage) {
   Stage copy = stage;
+  if (auto* train = std::get_if<TrainStage>(&copy)) train->log = {};
+  if (auto* distill = std::get_if<DistillStage>(&copy)) distill->log = {};
   return effective_options([&](Fields& fields) { std::visit([&](auto& s) { describe(fields, s); }, copy); });
 }
 
@@ -64,7 +73,7 @@ at::Tensor try_out(const Model& model, const std::string& name, const StageConte
       context.title.kind, name, fmt::join(*taken, ", "), dataset.name(), data::to_string(shape), shape.channels,
       shape.height);
   try {
-    const at::Tensor images = context.data().test_images(1, layout);
+    const at::Tensor images = context.test_images(1, layout);
     return model.with_own_modes().forward(images, {.state_updates = StateUpdates::discard}).logits();
   } catch (const InvalidArgument& error) {
     fail<InvalidArgument>("[{}] model '{}' does not run on an image {} of {}: {}", context.title.kind, name,
@@ -82,15 +91,16 @@ void check_fits_data(const Model& model, const std::string& name, const StageCon
                 dataset.num_classes());
 }
 
-/// Accuracy on the held-out samples, as the trainer asks for it.
-std::function<std::optional<double>()> validation_of(const Model& model, const StageContext& context,
-                                                     MemoryLayout layout) {
+/// Accuracy and loss on the held-out samples, as the trainer asks for them.
+std::function<std::optional<train::ValidationResult>(const Model&)> validation_of(const StageContext& context,
+                                                                                  MemoryLayout layout) {
   std::optional<data::Loader> loader = context.data().val_loader(layout);
   if (!loader) return {};
-  return [model, loader = std::make_shared<data::Loader>(std::move(*loader)),
-          stop = context.control().stop]() -> std::optional<double> {
+  return [loader = std::make_shared<data::Loader>(std::move(*loader)),
+          stop = context.control().stop](const Model& model) -> std::optional<train::ValidationResult> {
     const auto result = measure::evaluate(model, *loader, {.stop = stop});
-    return result ? std::optional(result->top1) : std::nullopt;
+    if (!result) return std::nullopt;
+    return train::ValidationResult{.accuracy = result->top1, .loss = result->nll};
   };
 }
 
@@ -98,7 +108,7 @@ std::function<std::optional<double>()> validation_of(const Model& model, const S
 
 StageContext::StageContext(const Recipe& recipe, const RunControl& control, const Workspace& workspace,
                            const DataSource& data)
-    : recipe_(recipe), control_(control), workspace_(workspace), data_(data) {
+    : recipe_(recipe), control_(control), workspace_(workspace), data_(data), device_(parse_device(recipe.device)) {
   for (const auto& [name, options] : recipe.models) {
     sources_[name] = {.key = model_key(options, recipe.seed), .base = name};
   }
@@ -118,10 +128,19 @@ Model StageContext::load(const std::string& name) const {
   if (!sources_.at(name).is_result) return load_untrained(name);
   Model model = limbeck::load(workspace_.model_file(name).string());
   model.accept_assumptions(options_of(name).accept);
+  if (!device_.is_cpu()) model.to(device_);
   return model;
 }
 
-Model StageContext::load_untrained(const std::string& name) const { return make_model(options_of(name), recipe_.seed); }
+Model StageContext::load_untrained(const std::string& name) const {
+  Model model = make_model(options_of(name), recipe_.seed, [&](const std::string& line) { note(name + ": " + line); });
+  if (!device_.is_cpu()) model.to(device_);
+  return model;
+}
+
+at::Tensor StageContext::test_images(int64_t count, MemoryLayout layout) const {
+  return data_.test_images(count, layout).to(device_);
+}
 
 const ModelOptions& StageContext::options_of(const std::string& name) const {
   const std::string& base = sources_.at(name).base;
@@ -158,23 +177,92 @@ std::string stage_key(const StageContext& context, const Stage& stage) {
   return core::sha256_hex(json.dump());
 }
 
-Model make_model(const ModelOptions& options, uint64_t seed) {
+namespace {
+
+std::string head_text(const HeadReplacement& head, HeadWeights weights) {
+  const char* what = weights == HeadWeights::replaced ? "its old weights were left behind"
+                     : weights == HeadWeights::kept   ? "with the file's weights, which have that shape"
+                                                      : "the file has no weights of its shape";
+  return fmt::format("new classifier {} for {} classes; {}", head.at, head.classes, what);
+}
+
+}  // namespace
+
+Model make_model(const ModelOptions& options, uint64_t seed, const std::function<void(const std::string&)>& note) {
+  const auto tell = [&](const std::string& line) {
+    if (note) note(line);
+  };
   Model model = options.file.empty() ? Model(zoo::make(options.zoo, zoo::parse_options(options.options, seed)))
                                      : limbeck::load(options.file, {.seed = seed});
-  if (!options.weights.empty()) load_weights(model, options.weights);
+  const HeadOptions head{.classes = options.replace_head.classes, .seed = seed};
+  if (options.replace_head.at.empty()) {
+    if (!options.weights.empty()) load_weights(model, options.weights);
+  } else if (options.weights.empty()) {
+    model.replace_head(options.replace_head.at, head);
+  } else {
+    tell(head_text(options.replace_head,
+                   load_weights_and_replace_head(model, options.weights, options.replace_head.at, head)));
+  }
+  if (options.drop_softmax) {
+    graph::Graph graph = model.graph();
+    LIMBECK_CHECK(passes::drop_final_activation(graph),
+                  "[model] drop_softmax: the model ends in no softmax, log_softmax or sigmoid. Leave it out.");
+    model.set_graph(std::move(graph));
+    tell("its final activation was dropped: it gives logits");
+  }
   model.accept_assumptions(options.accept);
   return model;
 }
 
-train::RunControl training_control(const StageContext& context, const std::string& stage, const std::string& key,
-                                   const Model& model, MemoryLayout layout) {
+void freeze(Model& model, const std::vector<std::string>& patterns, const StageContext& context) {
+  if (patterns.empty()) return;
+  for (const std::string& pattern : patterns) model.freeze(pattern);
+  int64_t frozen = 0, all = 0;
+  for (const at::Tensor& parameter : model.parameters()) {
+    all += parameter.numel();
+    frozen += parameter.requires_grad() ? 0 : parameter.numel();
+  }
+  LIMBECK_CHECK(frozen < all, "[freeze] {} leaves nothing to train", fmt::join(patterns, ", "));
+  context.note(fmt::format("frozen: {} of {} parameters, and the statistics of {} BatchNorms",
+                           core::format_thousands(frozen), core::format_thousands(all),
+                           train::frozen_norms(model).size()));
+}
+
+namespace {
+
+/// Frozen parameters belong to a stage, the device to a run: neither to the file.
+void save_model(const Model& model, const std::filesystem::path& file) {
+  Model saved = model.clone();
+  saved.to(at::Device(at::kCPU));
+  for (const at::Tensor& parameter : saved.parameters()) {
+    if (parameter.is_floating_point()) parameter.set_requires_grad(true);
+  }
+  graph::save_lmb(saved.graph(), file);
+}
+
+}  // namespace
+
+void save_results(const Model& trained, const train::TrainSummary& summary, const train::TrainOptions& options,
+                  const std::filesystem::path& model_file) {
+  save_model(train::result_of(trained, summary, options), model_file);
+  const std::filesystem::path folder = model_file.parent_path();
+  const bool is_averaged = summary.averaged_model && options.ema.use == train::AverageUse::instead;
+  if (summary.best_model) save_model(is_averaged ? *summary.averaged_model : trained, folder / "last.lmb");
+  if (!summary.averaged_model) return;
+  save_model(is_averaged ? trained : *summary.averaged_model, folder / (is_averaged ? "trained.lmb" : "ema.lmb"));
+}
+
+train::RunControl training_control(const StageContext& context, const TrainingPlace& place) {
   const RunControl& control = context.control();
-  train::RunControl training{.checkpoint_directory = context.workspace().checkpoint_folder(stage),
+  train::RunControl training{.checkpoint_directory = context.workspace().checkpoint_folder(place.stage),
                              .checkpoint_seconds = control.checkpoint_seconds,
                              .checkpoint_steps = control.checkpoint_steps,
-                             .run_hash = key,
+                             .run_hash = place.key,
                              .stop = control.stop,
-                             .validate = validation_of(model, context, layout)};
+                             .validate = validation_of(context, place.layout),
+                             .hooks = control.hooks,
+                             .metrics = place.log};
+  training.metrics.folder = context.workspace().stage_folder(place.stage);
   training.on_resume = [&context](const train::Progress& progress) {
     context.note(
         fmt::format("goes on from its checkpoint: epoch {}, step {}", progress.next.epoch + 1, progress.next.step));
@@ -190,7 +278,7 @@ train::RunControl training_control(const StageContext& context, const std::strin
 Json describe_model(const Model& model, const StageContext& context) {
   const at::NoGradGuard no_grad;
   const measure::Profile profile = measure::profile(model);
-  const at::Tensor images = context.data().test_images(2, MemoryLayout::contiguous);
+  const at::Tensor images = context.test_images(2, MemoryLayout::contiguous);
   const at::Tensor logits = model.with_own_modes().forward(images, {.state_updates = StateUpdates::discard}).logits();
   return Json::object({{"parameters", profile.parameters},
                        {"macs", profile.macs},
@@ -201,14 +289,14 @@ Json describe_model(const Model& model, const StageContext& context) {
 Json to_json(const train::TrainSummary& summary) {
   Json::Array epochs;
   for (const train::EpochSummary& epoch : summary.progress.epochs) {
-    Json json = Json::object({{"epoch", epoch.epoch + 1},
-                              {"loss", epoch.loss},
-                              {"train_accuracy", epoch.train_accuracy},
-                              {"seconds", epoch.seconds}});
-    if (epoch.val_accuracy) json["val_accuracy"] = *epoch.val_accuracy;
+    Json json = train::to_json(epoch);
+    json["epoch"] = epoch.epoch + 1;
     epochs.push_back(std::move(json));
   }
-  return Json::object({{"steps", summary.progress.step}, {"epochs", std::move(epochs)}});
+  Json json = Json::object({{"steps", summary.progress.step}, {"epochs", std::move(epochs)}});
+  if (summary.is_early_stop) json["early_stop"] = true;
+  if (summary.best) json["best_epoch"] = summary.progress.epochs[*summary.best].epoch + 1;
+  return json;
 }
 
 std::optional<data::Normalize> other_normalization(const Model& model, const StageContext& context) {

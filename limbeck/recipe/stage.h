@@ -2,6 +2,7 @@
 #pragma once
 
 #include <filesystem>
+#include <functional>
 #include <map>
 #include <optional>
 #include <string>
@@ -35,7 +36,11 @@ class StageContext {
   const std::string& key_of(const std::string& name) const;
   /// Hash of the data's content and options, and the seed.
   const std::string& data_key() const { return data_key_; }
-  /// A model of its own: a stage's result from its file, else built or loaded as `models` says.
+  /// Where models run.
+  at::Device device() const { return device_; }
+  /// The first `count` test images there.
+  at::Tensor test_images(int64_t count, MemoryLayout layout) const;
+  /// A model of its own, on the device: a stage's result from its file, else built or loaded as `models` says.
   Model load(const std::string& name) const;
   /// What `name` began as: the same architecture with the weights of `models`.
   Model load_untrained(const std::string& name) const;
@@ -56,6 +61,7 @@ class StageContext {
   const RunControl& control_;
   const Workspace& workspace_;
   const DataSource& data_;
+  at::Device device_;
   std::string data_key_;
   std::map<std::string, Source> sources_;
   std::vector<std::string> results_;
@@ -67,8 +73,9 @@ std::string stage_key(const StageContext& context, const Stage& stage);
 /// The models that an evaluate stage compares: those that it names, else all results so far.
 const std::vector<std::string>& compared_models(const EvaluateStage& stage, const StageContext& context);
 
-/// Builds or loads a model as `models` says; seed for fresh weights.
-Model make_model(const ModelOptions& options, uint64_t seed);
+/// Builds or loads a model as `models` says, on the CPU; seed for fresh weights. Tells `note`, where given, what became
+/// of the weights of a replaced classifier and of a softmax at the end.
+Model make_model(const ModelOptions& options, uint64_t seed, const std::function<void(const std::string&)>& note = {});
 
 /// The stages. Each returns what it did for the report, or nothing when it was stopped (after saving).
 std::optional<core::Json> run_stage(const TrainStage& stage, StageContext& context, const std::string& key);
@@ -83,15 +90,30 @@ core::Json plan_stage(const EvaluateStage& stage, const StageContext& context);
 /// Parameters, multiply-adds, and shapes of input and logits of a model on the recipe's data.
 core::Json describe_model(const Model& model, const StageContext& context);
 
-/// Control of one training run of `model`: checkpoints in the stage's folder, progress to the run's events, accuracy on
-/// the held-out samples after each epoch where the data has some.
-train::RunControl training_control(const StageContext& context, const std::string& stage, const std::string& key,
-                                   const Model& model, MemoryLayout layout);
+/// The files and formats of one training run.
+struct TrainingPlace {
+  std::string stage, key;  // the result's name, and the hash of what it depends on
+  MemoryLayout layout = MemoryLayout::channels_last;
+  train::MetricsOptions log{};
+};
+
+/// Control of a training run: checkpoints and metrics in the stage's folder, progress to the run's events, accuracy and
+/// loss on the held-out samples after each epoch where the data has some.
+train::RunControl training_control(const StageContext& context, const TrainingPlace& place);
+
+/// Freezes what the patterns match, and says how much that is. Throws InvalidArgument for a pattern that matches
+/// nothing or leaves nothing to train.
+void freeze(Model& model, const std::vector<std::string>& patterns, const StageContext& context);
+
+/// Writes what a completed run made of `trained` as the stage's model, on the CPU and with every parameter trainable
+/// again, and beside it what else was asked for: last.lmb with keep: best, ema.lmb or trained.lmb with ema.
+void save_results(const Model& trained, const train::TrainSummary& summary, const train::TrainOptions& options,
+                  const std::filesystem::path& model_file);
 
 /// The mean and stddev that the model was trained with, where they are others than the data's.
 std::optional<data::Normalize> other_normalization(const Model& model, const StageContext& context);
 
-/// Epochs and time of a training run as JSON.
+/// Epochs, the best one and time of a training run as JSON.
 core::Json to_json(const train::TrainSummary& summary);
 
 /// Puts weights of convolutions into the layout and the data's preprocessing and labels into the model's metadata.

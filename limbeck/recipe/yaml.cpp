@@ -1,6 +1,6 @@
 #include "limbeck/recipe/yaml.h"
 
-#include <fmt/format.h>
+#include <fmt/ranges.h>
 #include <yaml-cpp/eventhandler.h>
 #include <yaml-cpp/yaml.h>
 
@@ -11,6 +11,7 @@
 #include <tuple>
 
 #include "limbeck/core/error.h"
+#include "limbeck/core/json.h"
 
 namespace limbeck::recipe {
 
@@ -259,6 +260,24 @@ void set_yaml(YamlDocument& document, std::string_view path, std::string_view va
   };
   set_origin(set_origin, parsed.root);
   value_at(document.root, split_path(path), origin) = std::move(parsed.root);
+}
+
+std::string to_flow_text(const YamlNode& node) {
+  std::vector<std::string> parts;
+  switch (node.kind) {
+    case YamlNode::Kind::null:
+      return "~";
+    case YamlNode::Kind::scalar:
+      return node.is_quoted ? core::Json(node.text).dump() : node.text;
+    case YamlNode::Kind::sequence:
+      for (const YamlNode& element : node.elements) parts.push_back(to_flow_text(element));
+      return fmt::format("[{}]", fmt::join(parts, ", "));
+    case YamlNode::Kind::mapping:
+      for (const auto& [key, value] : node.members)
+        parts.push_back(core::Json(key).dump() + ": " + to_flow_text(value));
+      return fmt::format("{{{}}}", fmt::join(parts, ", "));
+  }
+  fail<InternalError>("[yaml] unknown kind");
 }
 
 }  // namespace limbeck::recipe

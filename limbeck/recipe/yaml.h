@@ -49,6 +49,9 @@ struct YamlDocument {
 /// Throws InvalidArgument "FILE:LINE:COLUMN: ..." for what is not YAML, duplicate keys, several documents, or limits.
 YamlDocument parse_yaml(std::string_view text, std::string source);
 
+/// A value as YAML on one line, which parse_yaml reads back.
+std::string to_flow_text(const YamlNode& node);
+
 /// Puts `value` (YAML text) at `path`: keys and indices joined by dots ("stages.0.train.epochs"); a stage is also found
 /// by its result's name, and its kind may be left out ("stages.teacher.epochs"). New keys may be added to mappings.
 /// `origin` is what messages call the value's place. Throws InvalidArgument when a step of the path does not exist,

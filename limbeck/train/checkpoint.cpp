@@ -84,6 +84,14 @@ void warn_of_other_environment(const std::string& saved_in) {
   }
 }
 
+/// Files are of the CPU, wherever a run computes.
+graph::Graph on_cpu(const Model& model) {
+  if (device_of(model).is_cpu()) return model.graph();
+  Model copy = model.clone();
+  copy.to(at::Device(at::kCPU));
+  return copy.graph();
+}
+
 /// Restores the generators that the file has a state of. One of another device keeps its own: the bits differ anyhow.
 void load_generators(const std::vector<NamedTensor>& tensors, at::Device device) {
   for (auto& [name, generator] : generators_of(device)) {
@@ -134,7 +142,7 @@ void save_checkpoint(const fs::path& directory, const TrainingState& state, cons
   const fs::path temporary = directory / (name + ".tmp"), complete = directory / name;
   fs::remove_all(temporary);
   core::create_directories(temporary);
-  graph::save_lmb(state.model.graph(), temporary / kModelFile);
+  graph::save_lmb(on_cpu(state.model), temporary / kModelFile);
   weights::write_tensors(temporary / kTrainerFile, trainer_tensors(state), trainer_metadata(state, recipe_hash));
   fs::remove_all(complete);  // one that a kill left before `latest` named it
   std::error_code error;
@@ -179,7 +187,7 @@ bool load_checkpoint(const fs::path& directory, TrainingState& state, const std:
 
 void save_best(const fs::path& directory, const Model& model, int64_t epoch) {
   core::create_directories(directory / kBestFolder);
-  graph::save_lmb(model.graph(), best_file(directory, epoch));
+  graph::save_lmb(on_cpu(model), best_file(directory, epoch));
 }
 
 void load_best(const fs::path& directory, Model& model, int64_t epoch) {
