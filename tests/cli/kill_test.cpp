@@ -59,8 +59,10 @@ models:
   student: {{file: {}}}
 stages:
   - train: {{model: teacher, epochs: 20, optimizer: {{kind: sgd, lr: 0.05, momentum: 0.9}}}}
-  - train: {{model: student, name: alone, epochs: 20, optimizer: {{kind: adamw, lr: 0.003}}}}
-  - distill: {{student: student, teacher: teacher, name: distilled, epochs: 20, optimizer: {{kind: sgd, lr: 0.05}}}}
+  - train: {{model: student, name: alone, epochs: 20, optimizer: {{kind: adamw, lr: 0.003}}, accumulate: 3,
+            ema: {{decay: 0.9}}, schedule: {{kind: plateau, plateau: {{patience: 0, threshold: 0.1}}}}, monitor: loss}}
+  - distill: {{student: student, teacher: teacher, name: distilled, epochs: 20, optimizer: {{kind: sgd, lr: 0.05}},
+              precision: fp16, keep: best, early_stop: {{patience: 6}}, monitor: loss, log: {{every_steps: 1}}}}
   - evaluate: {{models: [teacher, alone, distilled], latency_runs: 0}}
 )",
                                                       kTinyData, path("indexed.lmb")));

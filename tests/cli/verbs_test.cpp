@@ -371,6 +371,74 @@ TEST_F(Verbs, DataSaysTheSidesOfAFolderOfImages) {
   const Finished damaged = run_limbeck({"data", spec});
   EXPECT_EQ(damaged.exit_code, 1);
   EXPECT_TRUE(contains(damaged.err, "train/cat/1.jpg is neither PNG nor JPEG")) << damaged.err;
+TEST_F(Verbs, TrainTakesAnotherHeadAndFreezesTheRest) {
+  const Finished done = run_limbeck({"train",
+                                     kTinyModel,
+                                     "--model.weights",
+                                     model_,
+                                     "--model.replace_head.at",
+                                     "fc",
+                                     "--model.replace_head.classes",
+                                     "3",
+                                     "--freeze",
+                                     "['^(?!fc)']",
+                                     "--data",
+                                     "synthetic:3x1x8x8?n=64",
+                                     "--data.val_size",
+                                     "16",
+                                     "--data.batch_size",
+                                     "8",
+                                     "--keep",
+                                     "best",
+                                     "--early_stop.patience",
+                                     "3",
+                                     "--accumulate",
+                                     "2",
+                                     "--ema.decay",
+                                     "0.9",
+                                     "-o",
+                                     path("out")});
+  EXPECT_EQ(done.exit_code, 0) << done.err;
+  expect_narrow(done.err);
+  EXPECT_TRUE(contains(done.err, "new classifier fc for 3 classes; its old weights were left behind")) << done.err;
+  const Model before = load(model_), after = load(path("out/model/model.lmb"));
+  for (const graph::Parameter& parameter : after.graph().parameters()) {
+    if (parameter.name.starts_with("fc.")) continue;
+    EXPECT_TRUE(at::equal(parameter.tensor, before.graph().parameter(parameter.name).tensor)) << parameter.name;
+  }
+  EXPECT_EQ(after.graph().parameter("fc.bias").tensor.size(0), 3);
+}
+
+TEST_F(Verbs, TrainRunsSeveralSeedsAndASweep) {
+  const std::vector<std::string> arguments{
+      "train",     kTinyModel,          "--data", kTinyData, "--seeds", "2", "--sweep", "optimizer.lr=0.1,0.01", "-o",
+      path("out"), "--data.batch_size", "16"};
+  const Finished done = run_limbeck(arguments);
+  EXPECT_EQ(done.exit_code, 0) << done.err;
+  expect_narrow(done.out);
+  EXPECT_TRUE(contains(done.out, "lr    model  measured")) << done.out;
+  EXPECT_TRUE(contains(done.out, "4 runs. Mean and standard deviation (n - 1) over the seeds")) << done.out;
+  EXPECT_TRUE(contains(done.err, "Run 4/4 lr=0.01,seed=1")) << done.err;
+  const Json report = json_of(arguments);
+  EXPECT_EQ(JsonView(report, "report")["trials"]["statistics"].size(), 2U);
+  EXPECT_EQ(run_limbeck({"train", kTinyModel, "--data", kTinyData, "--sweep", "epochs", "-o", path("no")}).exit_code,
+            2);
+}
+
+TEST_F(Verbs, TrainWarnsOfASoftmaxAtTheEnd) {
+  graph::Graph graph = load(model_).graph();
+  graph::Builder builder(graph);
+  builder.outputs({{"", builder.call("aten::softmax.int", {*graph.train_outputs[0].value.value(), 1})}});
+  Model(graph).save(path("softmax.lmb"));
+  std::vector<std::string> arguments{"train", path("softmax.lmb"), "--data", kTinyData, "--data.batch_size", "16",
+                                     "-o",    path("out")};
+  const Finished warned = run_limbeck(arguments);
+  EXPECT_TRUE(contains(warned.err, "the model ends in a softmax")) << warned.err;
+  EXPECT_TRUE(contains(warned.err, "--model.drop_softmax true")) << warned.err;
+  arguments.insert(arguments.end(), {"--model.drop_softmax", "true"});
+  const Finished done = run_limbeck(arguments);
+  EXPECT_EQ(done.exit_code, 0) << done.err;
+  EXPECT_FALSE(contains(done.err, "ends in a softmax")) << done.err;
 }
 
 }  // namespace

@@ -1,6 +1,7 @@
 // Running recipes: what comes from the cache, what does not, and what a failure leaves.
 #include "limbeck/recipe/run.h"
 
+#include <ATen/ATen.h>
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 
@@ -12,6 +13,7 @@
 #include "limbeck/core/hash.h"
 #include "limbeck/core/safetensors.h"
 #include "limbeck/data/preprocessing.h"
+#include "limbeck/graph/builder.h"
 #include "limbeck/graph/lmb.h"
 #include "limbeck/model/modes.h"
 #include "limbeck/recipe/adopt_preprocessing.h"
@@ -307,6 +309,105 @@ TEST_F(Run, KeepsTheCheckpointUntilTheResultIsRecorded) {
   control.events.on_training = [&](const StageTitle&, const train::ProgressEvent&) { ++num_epochs; };
   EXPECT_TRUE(run(recipe(), control).completed);
   EXPECT_EQ(num_epochs, 2) << "no step was trained twice";
+}
+
+TrainStage& training(Recipe& recipe) { return std::get<TrainStage>(recipe.stages.at(0)); }
+
+std::vector<std::string> notes_of(const Recipe& recipe) {
+  std::vector<std::string> notes;
+  RunControl control;
+  control.events.on_note = [&](const StageTitle&, const std::string& line) { notes.push_back(line); };
+  run(recipe, control);
+  return notes;
+}
+
+TEST_F(Run, FreezesWhatThePatternsMatchForTheStageAlone) {
+  Recipe frozen = recipe();
+  training(frozen).freeze = {"^(?!fc)"};
+  const std::vector<std::string> notes = notes_of(frozen);
+  ASSERT_EQ(notes.size(), 1U);
+  EXPECT_TRUE(notes[0].starts_with("frozen: ") && notes[0].ends_with("and the statistics of 6 BatchNorms")) << notes[0];
+  const Model fresh = make_model(frozen.models[0].second, frozen.seed);
+  const Model trained(graph::load_lmb(stage_file("model.lmb")));
+  for (const graph::Parameter& parameter : trained.graph().parameters()) {
+    const at::Tensor& before = fresh.graph().parameter(parameter.name).tensor;
+    EXPECT_EQ(at::equal(parameter.tensor, before), !parameter.name.starts_with("fc.")) << parameter.name;
+    EXPECT_EQ(parameter.tensor.requires_grad(), !parameter.is_buffer) << "the next stage may train it";
+  }
+}
+
+TEST_F(Run, RefusesToFreezeEverything) {
+  Recipe frozen = recipe();
+  training(frozen).freeze = {"."};
+  EXPECT_EQ(refusal(frozen), "[freeze] . leaves nothing to train");
+  training(frozen).freeze = {"head"};
+  EXPECT_TRUE(refusal(frozen).starts_with("[model] no parameter matches 'head'.")) << refusal(frozen);
+}
+
+TEST_F(Run, KeepsLastAndAveragedWeightsBesideTheResult) {
+  Recipe averaged = recipe();
+  training(averaged).train.keep = train::Keep::best;
+  training(averaged).train.monitor = train::Metric::loss;
+  training(averaged).train.ema.decay = 0.9;
+  run(averaged, {});
+  for (const char* file : {"model.lmb", "last.lmb", "trained.lmb", "metrics.jsonl"})
+    EXPECT_TRUE(fs::exists(stage_file(file))) << file;
+  training(averaged).train.keep = train::Keep::last;
+  training(averaged).train.ema.use = train::AverageUse::beside;
+  run(averaged, {});
+  EXPECT_TRUE(fs::exists(stage_file("ema.lmb")));
+  EXPECT_FALSE(fs::exists(stage_file("last.lmb"))) << "of the settings before";
+}
+
+TEST_F(Run, WhatIsLoggedTrainsNothingAgain) {
+  EXPECT_EQ(cached_stages(recipe()), kNothing);
+  Recipe logged = recipe();
+  training(logged).log.every_steps = 1;
+  EXPECT_EQ(cached_stages(logged), kEverything);
+}
+
+TEST_F(Run, ReplacesTheHeadAndDropsTheSoftmaxOfAModel) {
+  graph::Graph graph = make_model(recipe().models[0].second, 1).graph();
+  const graph::ValueId logits = *graph.train_outputs[0].value.value();
+  graph::Builder builder(graph);
+  builder.outputs({{"", builder.call("aten::softmax.int", {logits, 1})}});
+  const fs::path file = folder_.path() / "softmax.lmb";
+  graph::save_lmb(graph, file);
+  Recipe changed = recipe();
+  ModelOptions& model = changed.models[0].second;
+  model = {};
+  model.file = file.string();
+  model.drop_softmax = true;
+  EXPECT_EQ(notes_of(changed), std::vector<std::string>{"m: its final activation was dropped: it gives logits"});
+  model.replace_head = {.at = "fc", .classes = 9};
+  EXPECT_TRUE(refusal(changed).starts_with("[train] model 'm' gives [1, 9] for one image")) << refusal(changed);
+  model.replace_head = {};
+  model.file = stage_file("model.lmb").string();
+  EXPECT_TRUE(refusal(changed).starts_with("[model] drop_softmax: the model ends in no softmax")) << refusal(changed);
+}
+
+TEST_F(Run, HooksSeeEveryTrainingAndMayStopIt) {
+  RunControl control;
+  std::vector<int64_t> steps;
+  control.hooks.on_step = [&](const train::StepReport& report) {
+    steps.push_back(report.step);
+    return report.step == 3 ? train::AfterHook::stop : train::AfterHook::go_on;
+  };
+  EXPECT_FALSE(run(recipe(), control).completed);
+  EXPECT_TRUE(run(recipe(), control).completed) << "and go on where it was stopped";
+  EXPECT_EQ(steps, (std::vector<int64_t>{1, 2, 3, 4, 5, 6, 7, 8}));
+}
+
+TEST_F(Run, NamesTheDevicesThatThereAre) {
+  Recipe elsewhere = recipe();
+  elsewhere.device = "xpu:7";
+  try {
+    run(elsewhere, {});
+    FAIL();
+  } catch (const Unsupported& error) {
+    EXPECT_NE(std::string(error.what()).find("there is no device 'xpu:7' here. There is: cpu"), std::string::npos)
+        << error.what();
+  }
 }
 
 }  // namespace

@@ -80,8 +80,10 @@ std::string host_name() {
 
 EventFile::EventFile(const std::filesystem::path& folder, int64_t first_step) {
   core::create_directories(folder);
-  path_ = folder /
-          fmt::format("events.out.tfevents.{}.{}.{}", static_cast<int64_t>(now_in_seconds()), host_name(), ::getpid());
+  // TensorBoard reads the files of a folder in the order of their names.
+  const auto microseconds = static_cast<int64_t>(now_in_seconds() * 1e6);
+  path_ = folder / fmt::format("events.out.tfevents.{}.{:06}.{}.{}", microseconds / 1'000'000, microseconds % 1'000'000,
+                               host_name(), ::getpid());
   file_.open(path_, std::ios::binary | std::ios::app);
   if (!file_) fail<IoError>("[tensorboard] cannot write {}", path_.string());
   Message version = begin_event(0);
