@@ -114,8 +114,6 @@ template <class S>
 void describe_training(Fields& fields, S& stage) {
   fields.field("freeze", &stage.freeze,
                "regular expressions: parameters that stay as they are, and BatchNorms their statistics");
-  fields.field("resume_from", &stage.resume_from,
-               ".pth of torch.save({model_state_dict, optimizer_state_dict}): weights and momentum to go on from");
   fields.section("log", "files that tell how training goes", [&](Fields& f) { describe_log(f, stage.log); });
   fields.field("memory_format", memory_format(stage.memory_format), "of inputs and convolution weights");
 }

@@ -252,6 +252,19 @@ void save_results(const Model& trained, const train::TrainSummary& summary, cons
   save_model(is_averaged ? trained : *summary.averaged_model, folder / (is_averaged ? "trained.lmb" : "ema.lmb"));
 }
 
+void tell_end(const train::TrainSummary& summary, const train::TrainOptions& options, const StageContext& context) {
+  if (summary.is_early_stop) {
+    context.note(fmt::format(
+        "ended after epoch {}: {} without improvement of {}", summary.progress.epochs.size(),
+        options.early_stop.patience == 1 ? "an epoch" : fmt::format("{} epochs", options.early_stop.patience),
+        train::metric_name(options.monitor)));
+  }
+  if (!summary.best) return;
+  const train::EpochSummary& best = summary.progress.epochs[*summary.best];
+  context.note(fmt::format("the result is of epoch {}, the best by {} ({:.4f})", best.epoch + 1,
+                           train::metric_name(options.monitor), train::metric_of(best, options.monitor)));
+}
+
 train::RunControl training_control(const StageContext& context, const TrainingPlace& place) {
   const RunControl& control = context.control();
   train::RunControl training{.checkpoint_directory = context.workspace().checkpoint_folder(place.stage),

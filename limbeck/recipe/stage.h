@@ -113,6 +113,9 @@ void save_results(const Model& trained, const train::TrainSummary& summary, cons
 /// The mean and stddev that the model was trained with, where they are others than the data's.
 std::optional<data::Normalize> other_normalization(const Model& model, const StageContext& context);
 
+/// Says why training ended before its last epoch, and which epoch the result is of, where that is another.
+void tell_end(const train::TrainSummary& summary, const train::TrainOptions& options, const StageContext& context);
+
 /// Epochs, the best one and time of a training run as JSON.
 core::Json to_json(const train::TrainSummary& summary);
 

@@ -16,6 +16,7 @@ std::optional<Json> run_stage(const TrainStage& stage, StageContext& context, co
       train::train(model, {}, train::classification_objective(model, stage.train.label_smoothing), loader, stage.train,
                    training_control(context, {name, key, stage.memory_format, stage.log}));
   if (!summary.completed) return std::nullopt;
+  tell_end(summary, stage.train, context);
   save_results(model, summary, stage.train, context.workspace().model_file(name));
   return to_json(summary);
 }

@@ -8,7 +8,8 @@
 namespace limbeck::report {
 
 /// A table of the epochs in a stage's result: [{"epoch", "loss", "train_accuracy", "seconds", and with a validation
-/// "val_accuracy"}]. Throws IoError naming what is wrong.
+/// "val_accuracy", "val_loss", beside it those of averaged weights}], with the columns that there are. Throws IoError
+/// naming what is wrong.
 std::string training_to_markdown(const core::JsonView& epochs);
 
 }  // namespace limbeck::report

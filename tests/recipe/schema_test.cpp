@@ -83,7 +83,8 @@ TEST(RecipeSchema, HasTheKeysOfTheReader) {
   const Json schema = recipe_schema();
   std::set<std::string> keys;
   for (const auto& member : JsonView(schema, "schema")["properties"].members()) keys.emplace(member.first);
-  EXPECT_EQ(keys, (std::set<std::string>{"name", "seed", "output", "threads", "data", "models", "stages"}));
+  EXPECT_EQ(keys, (std::set<std::string>{"name", "seed", "seeds", "sweep", "output", "threads", "device", "data",
+                                         "models", "stages"}));
   EXPECT_EQ(JsonView(schema, "schema")["properties"]["stages"]["items"]["oneOf"].size(), 3U);
 }
 
