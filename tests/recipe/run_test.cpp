@@ -383,7 +383,8 @@ TEST_F(Run, ReplacesTheHeadAndDropsTheSoftmaxOfAModel) {
   model.replace_head = {.at = "fc", .classes = 9};
   EXPECT_TRUE(refusal(changed).starts_with("[train] model 'm' gives [1, 9] for one image")) << refusal(changed);
   model.replace_head = {};
-  model.file = stage_file("model.lmb").string();
+  model.file = (folder_.path() / "logits.lmb").string();
+  make_model(recipe().models[0].second, 1).save(model.file);
   EXPECT_TRUE(refusal(changed).starts_with("[model] drop_softmax: the model ends in no softmax")) << refusal(changed);
 }
 
