@@ -41,19 +41,39 @@ void describe_group(Fields& fields, train::GroupOptions& group) {
   fields.field("pattern", &group.pattern, "regular expression; parameters whose names match it form the group");
   fields.field("lr", &group.lr, "learning rate of the group instead of the optimizer's");
   fields.field("weight_decay", &group.weight_decay, "weight decay of the group instead of the optimizer's");
+  fields.field("momentum", &group.momentum, "momentum of the group instead of the optimizer's");
+  fields.field("beta1", &group.beta1, "likewise");
+  fields.field("beta2", &group.beta2, "likewise");
+  fields.field("eps", &group.eps, "likewise");
   fields.required("pattern");
 }
 
 void describe_optimizer(Fields& fields, train::OptimizerOptions& options) {
-  fields.field("kind", choice(options.kind, {"sgd", "adamw"}, train::parse_optimizer, train::optimizer_name),
-               "sgd: with momentum; adamw: Loshchilov and Hutter 2019");
+  fields.field(
+      "kind",
+      choice(options.kind, {"sgd", "adamw", "adam", "adagrad", "lamb", "lars"}, train::parse_optimizer,
+             train::optimizer_name),
+      "sgd, adam and adagrad as torch.optim's; adamw: Loshchilov and Hutter 2019; lamb: You et al. 2020; lars: "
+      "You et al. 2017");
   fields.field("lr", &options.lr, "peak learning rate");
-  fields.field("weight_decay", &options.weight_decay, "L2 penalty for sgd, decoupled for adamw");
-  fields.field("momentum", &options.momentum, "sgd: momentum");
+  fields.field("weight_decay", &options.weight_decay,
+               "L2 penalty for sgd, adam, adagrad; decoupled for adamw; in the step for lamb, lars");
+  fields.field("momentum", &options.momentum, "sgd, lars: momentum");
+  fields.field("dampening", &options.dampening, "sgd: of the momentum");
   fields.field("nesterov", &options.nesterov, "sgd: Nesterov momentum");
-  fields.field("beta1", &options.beta1, "adamw: decay of the first moment");
-  fields.field("beta2", &options.beta2, "adamw: decay of the second moment");
-  fields.field("eps", &options.eps, "adamw: added to the denominator");
+  fields.field("beta1", &options.beta1, "adam, adamw, lamb: decay of the first moment");
+  fields.field("beta2", &options.beta2, "adam, adamw, lamb: decay of the second moment");
+  fields.field("eps", &options.eps, "adam, adamw, adagrad, lamb: added to the denominator");
+  fields.field("amsgrad", &options.amsgrad, "adam, adamw: the largest second moment so far");
+  fields.section("adagrad", "of adagrad", [&](Fields& f) {
+    f.field("lr_decay", &options.adagrad.lr_decay, "the rate of step t is lr / (1 + t * lr_decay)");
+    f.field("initial_accumulator", &options.adagrad.initial_accumulator, "where the sums of squares begin");
+  });
+  fields.section("layerwise", "of lamb and lars", [&](Fields& f) {
+    f.field("trust_coefficient", &options.layerwise.trust_coefficient, "lars: of the ratio of norms");
+    f.field("adaptation", choice(options.layerwise.adaptation, {"all", "matrices"}),
+            "which parameters take a rate of their own; matrices: not biases and the scales of norms");
+  });
   fields.list("groups", "parameters with settings of their own; the first group that matches counts",
               list_of(options.groups, describe_group));
 }
@@ -286,6 +306,8 @@ void describe(Fields& fields, TrainStage& stage) {
   fields.field("name", &stage.name, "of the result; empty: the model's");
   describe(fields, stage.train);
   describe_training(fields, stage);
+  fields.field("resume_from", &stage.resume_from,
+               ".pth of torch.save({model_state_dict, optimizer_state_dict}): weights and momentum to go on from");
   fields.required("model");
 }
 

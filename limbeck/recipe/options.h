@@ -62,6 +62,7 @@ struct TrainStage {
   std::string name;   // of the result; empty: the model's
   train::TrainOptions train{};
   std::vector<std::string> freeze;  // regular expressions: parameters that stay as they are, with their BatchNorms
+  std::string resume_from;          // .pth of torch.save with the weights and the optimizer's state to go on from
   train::MetricsOptions log{};
   MemoryLayout memory_format = MemoryLayout::channels_last;
 };

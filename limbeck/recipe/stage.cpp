@@ -171,6 +171,8 @@ std::string stage_key(const StageContext& context, const Stage& stage) {
                             {"kind", stage_kind(stage)},
                             {"options", options_of(stage)},
                             {"data", context.data_key()}});
+  if (const auto* train = std::get_if<TrainStage>(&stage); train != nullptr && !train->resume_from.empty())
+    json["resume_from"] = core::sha256_file(train->resume_from);
   Json::Array models;
   for (const std::string& name : models_of(stage, context)) models.push_back(context.key_of(name));
   json["models"] = Json(std::move(models));

@@ -1,20 +1,37 @@
+#include "limbeck/load/load.h"
 #include "limbeck/recipe/stage.h"
 #include "limbeck/train/loop/accumulation.h"
+#include "limbeck/train/optim/torch_optimizer_file.h"
 
 namespace limbeck::recipe {
 
 using core::Json;
+
+namespace {
+
+/// Momentum and moments from Python's optimizer; rates and schedule are the recipe's. Python knows parameters by their
+/// position among all of its model's.
+std::function<void(train::Optimizer&)> resume_optimizer(const Model& model, const std::string& path) {
+  if (path.empty()) return {};
+  train::TorchOptimizerOptions options{.settings = train::LoadedSettings::own};
+  for (const NamedTensor& parameter : model.named_parameters()) options.parameter_order.push_back(parameter.name);
+  return [path, options](train::Optimizer& optimizer) { train::load_torch_optimizer(path, optimizer, options); };
+}
+
+}  // namespace
 
 std::optional<Json> run_stage(const TrainStage& stage, StageContext& context, const std::string& key) {
   const std::string name = stage_name(stage);
   context.workspace().begin_stage(name, key);
   Model model = context.load(stage.model);
   fit_to_data(model, stage.model, context, stage.memory_format);
+  if (!stage.resume_from.empty()) load_weights(model, stage.resume_from);
   freeze(model, stage.freeze, context);
   data::Loader loader = context.data().train_loader(stage.memory_format);
-  const train::TrainSummary summary =
-      train::train(model, {}, train::classification_objective(model, stage.train.label_smoothing), loader, stage.train,
-                   training_control(context, {name, key, stage.memory_format, stage.log}));
+  train::RunControl control = training_control(context, {name, key, stage.memory_format, stage.log});
+  control.on_start = resume_optimizer(model, stage.resume_from);
+  const train::TrainSummary summary = train::train(
+      model, {}, train::classification_objective(model, stage.train.label_smoothing), loader, stage.train, control);
   if (!summary.completed) return std::nullopt;
   tell_end(summary, stage.train, context);
   save_results(model, summary, stage.train, context.workspace().model_file(name));

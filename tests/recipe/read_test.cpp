@@ -143,7 +143,8 @@ TEST(ReadRecipe, RefusesWrongTypesWithPlace) {
 }
 
 TEST(ReadRecipe, RefusesChoicesThatThereAreNot) {
-  EXPECT_EQ(refusal_of_edit("kind: adamw", "kind: adam"), "r.yaml:16:15: 'kind' must be one of sgd, adamw, got 'adam'");
+  EXPECT_EQ(refusal_of_edit("kind: adamw", "kind: adamm"),
+            "r.yaml:16:15: 'kind' must be one of sgd, adamw, adam, adagrad, lamb, lars, got 'adamm'");
   EXPECT_EQ(refusal_of_edit("precision: bf16", "precision: fp8"),
             "r.yaml:29:18: 'precision' must be one of fp32, bf16, fp16, got 'fp8'");
 }

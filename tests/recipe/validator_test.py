@@ -31,7 +31,7 @@ WRONG = [
     (["stages", 0], {"trian": {}}),
     (["stages", 0, "train", "epochs"], "two"),
     (["stages", 0, "train", "precision"], "fp8"),
-    (["stages", 0, "train", "optimizer", "kind"], "adam"),
+    (["stages", 0, "train", "optimizer", "kind"], "adamm"),
 ]
 
 
