@@ -12,8 +12,8 @@
 #include "limbeck/train/determinism.h"
 #include "limbeck/train/loop/final_activation.h"
 #include "limbeck/train/loop/freeze.h"
-#include "limbeck/train/losses.h"
 #include "limbeck/train/loop/step.h"
+#include "limbeck/train/losses.h"
 
 namespace limbeck::train {
 

@@ -371,6 +371,8 @@ TEST_F(Verbs, DataSaysTheSidesOfAFolderOfImages) {
   const Finished damaged = run_limbeck({"data", spec});
   EXPECT_EQ(damaged.exit_code, 1);
   EXPECT_TRUE(contains(damaged.err, "train/cat/1.jpg is neither PNG nor JPEG")) << damaged.err;
+}
+
 TEST_F(Verbs, TrainTakesAnotherHeadAndFreezesTheRest) {
   const Finished done = run_limbeck({"train",
                                      kTinyModel,
