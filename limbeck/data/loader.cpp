@@ -1,6 +1,7 @@
 #include "limbeck/data/loader.h"
 
 #include "limbeck/core/error.h"
+#include "limbeck/core/log.h"
 #include "limbeck/core/rng.h"
 #include "limbeck/data/batch_maker.h"
 #include "limbeck/data/prefetcher.h"
@@ -16,6 +17,7 @@ namespace limbeck::data {
 namespace {
 
 constexpr int kMaxWorkers = 256;
+constexpr std::int64_t kMaxWarnings = 20;
 constexpr int kMaxPrefetch = 1024;
 constexpr std::int64_t kMaxEpoch = std::numeric_limits<std::uint32_t>::max();  // core::RngKey::epoch
 // Place in RngKey::transform that no list of transforms reaches.
@@ -37,6 +39,14 @@ std::span<const std::int64_t> samples_of(const std::vector<std::int64_t>& order,
                                          std::int64_t batch_size) {
   const auto first = static_cast<std::size_t>(step * batch_size);
   return std::span(order).subspan(first, std::min(static_cast<std::size_t>(batch_size), order.size() - first));
+}
+
+// Says what is left out, as long as that is news: a file is damaged in every epoch anew.
+void warn_of(const SkippedSample& skipped, const Dataset& dataset, std::int64_t count) {
+  if (count > kMaxWarnings) return;
+  core::log_warning("[data] sample {} of {} is left out: {}", skipped.index, dataset.name(), skipped.reason);
+  if (count == kMaxWarnings)
+    core::log_warning("[data] {}: further samples are left out without a word", dataset.name());
 }
 
 }  // namespace
@@ -120,7 +130,7 @@ std::optional<Batch> Loader::next() {
                     ? prefetcher_->take()
                     : maker_->make(samples_of(*order_, state_.step, options_.batch_size), state_.epoch);
   ++state_.step;
-  num_skipped_ += static_cast<std::int64_t>(batch.skipped.size());
+  for (const SkippedSample& one : batch.skipped) warn_of(one, *dataset_, ++num_skipped_);
   return batch;
 }
 
