@@ -247,5 +247,36 @@ TEST(Outputs, LogitsPreferTheirNameThenAMatrix) {
   EXPECT_NE(message_of<InvalidArgument>([&] { outputs.tap("fc"); }).find("none"), std::string::npos);
 }
 
+/// A run's mode is its own: the handle keeps its mode, scopes keep theirs.
+TEST(Model, RunsInTheModeOfTheRun) {
+  Model model(residual_network());
+  model.eval("bn1");
+  const at::Tensor x = normal({2, 3, 8, 8}, 1);
+  const at::Tensor frozen = tensor_of(model, "bn1.running_mean").clone();
+  const at::Tensor live = tensor_of(model, "bn2.running_mean").clone();
+  model.forward(x, {.mode = graph::Mode::train});
+  EXPECT_FALSE(model.is_training());
+  EXPECT_TRUE(is_equal(tensor_of(model, "bn1.running_mean"), frozen));
+  EXPECT_FALSE(at::equal(tensor_of(model, "bn2.running_mean"), live));
+}
+
+TEST(Model, RevisionChangesWithTheGraph) {
+  Model model(residual_network());
+  const uint64_t before = model.revision();
+  model.train();
+  EXPECT_EQ(model.revision(), before);
+  model.replace_head("fc", {.classes = 3});
+  EXPECT_NE(model.revision(), before);
+}
+
+/// What one model computed under autocast is the next one's input there, and nowhere else.
+TEST(Model, TakesAutocastsTypeUnderAutocast) {
+  Model model(residual_network());
+  const at::Tensor x = normal({2, 3, 8, 8}, 1).to(at::kBFloat16);
+  EXPECT_THROW(model(x), InvalidArgument);
+  const Autocast autocast(at::kBFloat16);
+  EXPECT_EQ(model(x).sizes(), (std::vector<int64_t>{2, 5}));
+}
+
 }  // namespace
 }  // namespace limbeck
