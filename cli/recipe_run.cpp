@@ -1,6 +1,7 @@
 #include "cli/recipe_run.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <optional>
 
@@ -44,6 +45,13 @@ std::string stage_text(const JsonView& stage) {
                         feature["teacher"].as_string(), feature["adapter"].as_string());
   }
   return text;
+}
+
+/// "  training images: random_crop, normalize"
+std::string transforms_text(const char* images, const JsonView& transforms) {
+  std::vector<std::string> names;
+  for (const JsonView& transform : transforms.elements()) names.emplace_back(transform.members().front().first);
+  return fmt::format("  {} images: {}\n", images, fmt::join(names, ", "));
 }
 
 /// Where the report and every trained model lie.
@@ -121,6 +129,8 @@ int show_plan(const recipe::TrialPlan& plan, const OutputOptions& output) {
     return kDone;
   }
   std::string text = recipe.name + ": what a run would do\n";
+  const JsonView data = JsonView(json, "plan")["data"];
+  text += transforms_text("training", data["train_transforms"]) + transforms_text("test", data["test_transforms"]);
   for (const JsonView& stage : JsonView(json, "plan")["stages"].elements()) text += stage_text(stage);
   if (!plan.trials.empty()) {
     text += fmt::format("{} runs, of which the above is the first:\n", plan.trials.size());

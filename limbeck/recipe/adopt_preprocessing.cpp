@@ -2,8 +2,8 @@
 
 #include <algorithm>
 
-#include "limbeck/core/safetensors.h"
 #include "limbeck/data/preprocessing.h"
+#include "limbeck/graph/lmb.h"
 
 namespace limbeck::recipe {
 
@@ -17,9 +17,9 @@ bool only_evaluates(const Recipe& recipe) {
 /// What a .lmb says of its images, as test transforms; empty where it says nothing, or only their size and
 /// normalization.
 std::vector<data::Transform> transforms_in(const std::string& lmb) {
-  const core::SafetensorsFile file = core::SafetensorsFile::open(lmb);
-  const auto found = file.metadata().find(data::kPreprocessingKey);
-  if (found == file.metadata().end()) return {};
+  const graph::Graph graph = graph::load_lmb(lmb);  // maps the tensors, and reads none
+  const auto found = graph.metadata.find(data::kPreprocessingKey);
+  if (found == graph.metadata.end()) return {};
   const data::Preprocessing preprocessing = data::parse_preprocessing(found->second);
   return preprocessing.transforms.empty() ? std::vector<data::Transform>{} : preprocessing.steps();
 }

@@ -86,6 +86,12 @@ void check_shapes(const std::vector<data::Transform>& train, const std::vector<d
   }
 }
 
+core::Json json_of(const std::vector<data::Transform>& transforms) {
+  core::Json::Array list;
+  for (const data::Transform& transform : transforms) list.push_back(data::to_json(transform));
+  return core::Json(std::move(list));
+}
+
 std::vector<data::BatchTransform> batch_transforms(const DataOptions& options) {
   std::vector<data::BatchTransform> transforms;
   if (options.mixup_alpha > 0) transforms.emplace_back(data::MixUp{.alpha = options.mixup_alpha});
@@ -158,6 +164,10 @@ std::string DataSource::preprocessing_json() const {
   }
   return data::to_json(data::make_preprocessing(test_transforms_, test_->shape()));
 }
+
+core::Json DataSource::train_transforms_json() const { return json_of(train_transforms_); }
+
+core::Json DataSource::test_transforms_json() const { return json_of(test_transforms_); }
 
 std::string DataSource::labels_json() const { return core::Json::array(test_->class_names()).dump(); }
 

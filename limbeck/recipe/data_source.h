@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "limbeck/core/json.h"
 #include "limbeck/data/loader.h"
 #include "limbeck/recipe/options.h"
 
@@ -40,6 +41,9 @@ class DataSource {
   const data::Normalize& normalization() const { return std::get<data::Normalize>(test_transforms_.back()); }
   /// What an application must do to an image before the model sees it, as JSON text: test transforms, mean, stddev.
   std::string preprocessing_json() const;
+  /// The lists with all their options, for plans and reports.
+  core::Json train_transforms_json() const;
+  core::Json test_transforms_json() const;
   /// Class names as JSON text.
   std::string labels_json() const;
   /// Whether the samples of a training batch are mixed with each other.

@@ -151,7 +151,10 @@ Json plan(const Recipe& recipe) {
     stages.push_back(std::move(json));
     add_result(context, stage, key);
   }
-  return Json::object({{"recipe", effective_options(recipe)}, {"stages", std::move(stages)}});
+  return Json::object({{"recipe", effective_options(recipe)},
+                       {"data", Json::object({{"train_transforms", data.train_transforms_json()},
+                                              {"test_transforms", data.test_transforms_json()}})},
+                       {"stages", std::move(stages)}});
 }
 
 }  // namespace limbeck::recipe

@@ -11,7 +11,6 @@
 #include "limbeck/core/error.h"
 #include "limbeck/core/file.h"
 #include "limbeck/core/hash.h"
-#include "limbeck/core/safetensors.h"
 #include "limbeck/data/preprocessing.h"
 #include "limbeck/graph/builder.h"
 #include "limbeck/graph/lmb.h"
@@ -175,8 +174,8 @@ constexpr const char* kTransforms =
 TEST_F(Run, TrainsWithTransformsThatTravelWithTheModel) {
   EXPECT_EQ(cached_stages(recipe(kTransforms)), kNothing);
   EXPECT_EQ(cached_stages(recipe(kTransforms)), kEverything);
-  const auto file = core::SafetensorsFile::open(stage_file("model.lmb"));
-  const data::Preprocessing kept = data::parse_preprocessing(file.metadata().at(data::kPreprocessingKey));
+  const graph::Graph graph = graph::load_lmb(stage_file("model.lmb"));
+  const data::Preprocessing kept = data::parse_preprocessing(graph.metadata.at(data::kPreprocessingKey));
   EXPECT_EQ(data::to_text(kept), "resize [9] bilinear, center_crop [8], mean [0.3], stddev [0.3]");
 
   const Recipe evaluation = parse_recipe(
