@@ -58,19 +58,25 @@ def _export_with_free_batch(module, args, kwargs, mode):
         return _export(module, args, kwargs, None)
 
 
-def export_pair(module, args, path=None, kwargs=None):
+def export_pair(module, args, path=None, kwargs=None, free_batch=True):
     """Exports `module` in both modes, saves the pair to `path` if given, returns {"eval": program, "train": program}.
 
-    `args` and `kwargs` are example inputs whose tensors have the batch, at least 2, as axis 0. A module that comes in
-    train mode keeps its own flags for `train`: frozen norms stay frozen. Weights and modes are left as they were.
+    `args` and `kwargs` are example inputs whose tensors have the batch, at least 2, as axis 0 (without `free_batch` any
+    inputs, whose sizes are then fixed). A module that comes in train mode keeps its own flags for `train`: frozen norms
+    stay frozen. Weights and modes are left as they were.
     """
     modes = {child: child.training for child in module.modules()}
-    programs = {}
+    inputs, programs = (args, kwargs or {}), {}
+
+    def export(mode):
+        return _export_with_free_batch(module, *inputs, mode) if free_batch else _export(module, *inputs, None)
+
     try:
         if not module.training:
             module.train()
-        programs["train"] = _export_with_free_batch(module, args, kwargs or {}, "train")
-        programs["eval"] = _export_with_free_batch(module.eval(), args, kwargs or {}, "eval")
+        programs["train"] = export("train")
+        module.eval()
+        programs["eval"] = export("eval")
     finally:
         for child, training in modes.items():
             child.training = training
