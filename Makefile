@@ -61,7 +61,7 @@ tidy: setup-tests
 	@command -v run-clang-tidy > /dev/null || { echo "make tidy needs: apt-get install clang-tidy libomp-dev"; exit 1; }
 	cmake --preset dev -B build/tidy -DCMAKE_DISABLE_PRECOMPILE_HEADERS=ON -DLIMBECK_USE_CCACHE=OFF \
 	  -DLIMBECK_SANITIZED_TESTS=OFF -DLIMBECK_WARNINGS_AS_ERRORS=OFF $(CMAKE_FLAGS)
-	run-clang-tidy -quiet -p build/tidy -j $(JOBS) '^$(CURDIR)/(limbeck|cli|tests|examples|bench)/.*$(FILES)'
+	run-clang-tidy -quiet -p build/tidy -j $(JOBS) '^$(CURDIR)/(limbeck|cli|python|tests|examples|bench)/.*$(FILES)'
 
 clean:
 	rm -rf build/dev build/release build/asan build/tidy build/ccache

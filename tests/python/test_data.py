@@ -1,0 +1,98 @@
+"""lb.data: Limbeck's loader over datasets of Python's."""
+
+import threading
+
+import pytest
+import torch
+
+import limbeck as lb
+
+
+class Pictures:
+    """Any object with a length and items will do."""
+
+    def __init__(self, count=20, sizes=(8,), error=None):
+        self.count, self.sizes, self.error, self.threads = count, sizes, error, set()
+
+    def __len__(self):
+        return self.count
+
+    def __getitem__(self, index):
+        self.threads.add(threading.get_ident())
+        if self.error is not None and index == 7:
+            raise self.error
+        side = self.sizes[index % len(self.sizes)]
+        image = torch.full((3, side, side), index % 256, dtype=torch.uint8)
+        return image, index % 4
+
+
+def everything(loader):
+    batches = list(loader)
+    return torch.cat([x for x, _ in batches]), torch.cat([y for _, y in batches])
+
+
+def test_loads_a_users_dataset():
+    loader = lb.data.Loader(Pictures(), 8, classes=4)
+    assert len(loader) == 3
+    x, y = everything(loader)
+    assert x.shape == (20, 3, 8, 8) and x.dtype == torch.float32
+    torch.testing.assert_close(x[:, 0, 0, 0], torch.arange(20) / 255)
+    assert y.tolist() == [index % 4 for index in range(20)]
+
+
+def test_workers_give_the_same_batches():
+    transforms = [lb.data.random_crop(padding=2), lb.data.horizontal_flip(), lb.data.normalize([0.5], [0.25])]
+    options = {"shuffle": True, "seed": 3, "transforms": transforms, "classes": 4}
+    pictures = Pictures()
+    threaded = lb.data.Loader(pictures, 8, workers=2, **options)
+    alone = lb.data.Loader(Pictures(), 8, **options)
+    first = everything(threaded)
+    for ours, theirs in zip(first, everything(alone)):
+        assert torch.equal(ours, theirs)
+    assert len(pictures.threads - {threading.get_ident()}) >= 1
+    assert not torch.equal(everything(threaded)[1], first[1])  # the next epoch has another order
+    threaded.seek(0, 1)
+    assert torch.equal(torch.cat([y for _, y in iter(threaded._core.next, None)]), first[1][8:])
+
+
+def test_images_of_many_sizes_are_resized():
+    loader = lb.data.Loader(Pictures(sizes=(8, 11, 30)), 20, classes=4, transforms=[lb.data.resize(6), lb.data.center_crop(6)])
+    x, _ = everything(loader)
+    assert x.shape == (20, 3, 6, 6)
+
+
+def test_users_transform_and_pil_images():
+    from PIL import Image
+
+    pictures = [(Image.new("RGB", (5, 4), (10 * i, 0, 255)), i % 2) for i in range(6)]
+    loader = lb.data.Loader(pictures, 6, classes=["a", "b"], transform=lambda image: image.rotate(180))
+    x, _ = everything(loader)
+    assert x.shape == (6, 3, 4, 5)
+    torch.testing.assert_close(x[:, 0, 0, 0], 10 * torch.arange(6) / 255)
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_errors_keep_their_class_and_name_the_sample(workers):
+    with pytest.raises(ValueError, match="7.*broken|broken.*7"):
+        list(lb.data.Loader(Pictures(error=ValueError("broken")), 8, classes=4, workers=workers))
+    with pytest.raises(OSError, match="gone"):
+        list(lb.data.Loader(Pictures(error=OSError("gone")), 8, classes=4, workers=workers))
+    assert len(everything(lb.data.Loader(Pictures(error=OSError("gone")), 8, classes=4, skip_unreadable=True))[1]) == 19
+    with pytest.raises(KeyboardInterrupt):
+        list(lb.data.Loader(Pictures(error=KeyboardInterrupt()), 8, classes=4, workers=workers))
+
+
+def test_can_be_left_at_any_time():
+    for _ in range(5):
+        iterator = iter(lb.data.Loader(Pictures(500), 4, classes=4, workers=2))
+        next(iterator)
+        del iterator
+
+
+def test_datasets_by_name():
+    loader = lb.data.Loader(lb.data.open_dataset("synthetic:10x1x8x8?n=32"), 16)
+    assert lb.evaluate(torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(64, 10)), loader).samples == 32
+    with pytest.raises(ValueError, match="fashion-mnist"):
+        lb.data.open_dataset("fashion-mnits")
+    with pytest.raises(ValueError, match="needs classes="):
+        lb.data.Loader(Pictures())

@@ -1,0 +1,104 @@
+"""lb.evaluate, lb.profile, lb.compare_latency and the losses."""
+
+import _thread
+import threading
+import time
+
+import pytest
+import torch
+from torch import nn
+
+import limbeck as lb
+from nets import batches, conv_net, images, labels
+
+
+def counted_by_hand(module, data):
+    module.eval()
+    with torch.no_grad():
+        return sum((module(x).argmax(1) == y).sum().item() for x, y in data), sum(len(y) for _, y in data)
+
+
+@pytest.mark.parametrize("capture", [False, True])
+def test_evaluate_counts_as_by_hand(capture):
+    module, data = conv_net(), batches(3)
+    right, all_of_them = counted_by_hand(conv_net(), data)
+    model = lb.capture(module, images()) if capture else module
+    model.train()
+    model.body.eval()
+    seen = []
+    result = lb.evaluate(model, data, on_progress=seen.append)
+    assert (result.samples, result.top1) == (all_of_them, right / all_of_them)
+    assert result.confusion.sum() == all_of_them and result.confusion.diagonal().sum() == right
+    assert result.top1_interval[0] < result.top1 < result.top1_interval[1]
+    assert seen == [6, 12, 18] and "top-1" in str(result)
+    assert model.training and not model.body.training  # modes as they were
+
+
+def test_evaluate_takes_a_loader_and_a_dictionary():
+    class InDict(nn.Module):
+        def forward(self, x):
+            return {"features": x, "logits": x.mean((2, 3))}
+
+    data = torch.utils.data.TensorDataset(images(10), labels(10, classes=3))
+    assert lb.evaluate(InDict(), torch.utils.data.DataLoader(data, batch_size=4)).samples == 10
+
+
+def test_evaluate_says_what_is_wrong():
+    with pytest.raises(ValueError, match="must be a pair"):
+        lb.evaluate(conv_net(), [images()])
+    with pytest.raises(ValueError, match="gave no batch"):
+        lb.evaluate(conv_net(), [])
+    with pytest.raises(ValueError, match="label"):
+        lb.evaluate(conv_net(), [(images(), labels() + 100)])
+
+
+def test_ctrl_c_ends_an_evaluation():
+    class Slow:
+        def __iter__(self):
+            while True:
+                time.sleep(0.01)
+                yield images(), labels()
+
+    module = conv_net().train()
+    timer = threading.Timer(0.2, _thread.interrupt_main)
+    timer.start()
+    start = time.perf_counter()
+    with pytest.raises(KeyboardInterrupt):
+        lb.evaluate(module, Slow())
+    assert time.perf_counter() - start < 10 and module.training
+
+
+def test_profile_counts():
+    profile = lb.profile(conv_net(), images())
+    assert profile.parameters == sum(p.numel() for p in conv_net().parameters())
+    assert profile.macs == 64 * (8 * 27 + 8 * 72) + 8 * 4 and profile.is_per_sample
+    assert {scope for scope, *_ in profile.scopes} >= {"", "stem", "body", "fc"}
+    assert "multiply-adds for one sample" in str(profile)
+    with pytest.raises(ValueError, match="needs an example"):
+        lb.profile(conv_net())
+
+
+def test_compare_latency_takes_turns():
+    called = []
+    result = lb.compare_latency({"a": lambda: called.append("a"), "b": lambda: called.append("b")}, warmup=1, rounds=4,
+                                items_per_call=2)
+    assert called == list("ab" "ab" "ba" "ab" "ba")
+    assert result["a"].calls == 4 and result["a"].min_ms <= result["a"].p50_ms <= result["a"].max_ms
+    assert "p50" in str(result["b"])
+
+
+def test_losses_equal_pytorchs():
+    torch.manual_seed(0)
+    s, t, y = torch.randn(5, 7, requires_grad=True), torch.randn(5, 7), torch.randint(7, (5,))
+    torch.testing.assert_close(lb.cross_entropy(s, y, label_smoothing=0.1),
+                               nn.functional.cross_entropy(s, y, label_smoothing=0.1))
+    soft = nn.functional.kl_div((s / 3).log_softmax(1), (t / 3).softmax(1), reduction="batchmean") * 9
+    expected = 0.6 * soft + 0.4 * nn.functional.cross_entropy(s, y)
+    loss = lb.kd(s, t, y, temperature=3, alpha=0.6)
+    torch.testing.assert_close(loss, expected)
+    ours, = torch.autograd.grad(loss, s)
+    theirs, = torch.autograd.grad(expected, s)
+    torch.testing.assert_close(ours, theirs)
+    torch.testing.assert_close(lb.feature_mse(s, t), nn.functional.mse_loss(s, t))
+    with pytest.raises(ValueError):
+        lb.kd(s, t[:, :3], y)

@@ -1,0 +1,397 @@
+"""lb.optimize: a user's own loop with two changed lines, and sets of models and optimizers."""
+
+import copy
+import re
+
+import pytest
+import torch
+from torch import nn
+
+import limbeck as lb
+from nets import assert_same, batches, conv_net, images, snapshot
+
+STEPS = 20
+DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
+OPTIMIZERS = {
+    "SGD": lambda parameters: torch.optim.SGD(parameters, 0.05, momentum=0.9),
+    "AdamW": lambda parameters: torch.optim.AdamW(parameters, 1e-3),
+}
+
+
+def users_loop(model, optimizer, dtype, steps=STEPS, first=0):
+    """Nobody's code knows of limbeck here."""
+    model.train()
+    for x, y in batches(first + steps)[first:]:
+        optimizer.zero_grad()
+        with torch.amp.autocast("cpu", dtype=torch.bfloat16, enabled=dtype == torch.bfloat16):
+            loss = nn.functional.cross_entropy(model(x), y)
+        loss.backward()
+        optimizer.step()
+
+
+def tolerance_of(dtype):
+    """fp32: 1e-6; bf16: sums in another order round to other eighths of a percent, over twenty steps of 0.05."""
+    return 1e-6 if dtype == torch.float32 else 2e-2
+
+
+@pytest.fixture(params=DTYPES)
+def dtype(request):
+    return DTYPES[request.param]
+
+
+@pytest.fixture(params=OPTIMIZERS)
+def make(request):
+    return OPTIMIZERS[request.param]
+
+
+# --- the two-line form -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("has_sample", [True, False])
+def test_users_loop_trains_the_same(make, dtype, has_sample):
+    module, twin = conv_net(), conv_net()
+    before = snapshot(module)
+    sample = images() if has_sample else None
+    model, optimizer = lb.optimize(module, optimizer=make(module.parameters()), dtype=dtype, sample_input=sample)
+    assert isinstance(model, nn.Module) and isinstance(optimizer, torch.optim.Optimizer)
+    assert isinstance(model, lb.Model) == has_sample
+    users_loop(model, optimizer, dtype)
+    users_loop(twin, make(twin.parameters()), dtype)
+    assert_same(snapshot(module), snapshot(twin), tolerance_of(dtype))
+    assert all(not torch.equal(module.state_dict()[name], tensor) for name, tensor in before.items())
+    assert all(parameter.dtype == torch.float32 for parameter in module.parameters())
+
+
+def test_checkpoint_continues(make, dtype, tmp_path):
+    unbroken = conv_net()
+    model, optimizer = lb.optimize(unbroken, optimizer=make(unbroken.parameters()), dtype=dtype, sample_input=images())
+    users_loop(model, optimizer, dtype, 2 * STEPS)
+
+    module = conv_net()
+    model, optimizer = lb.optimize(module, optimizer=make(module.parameters()), dtype=dtype, sample_input=images())
+    users_loop(model, optimizer, dtype)
+    torch.save({"model": model.state_dict(), "optimizer": optimizer.state_dict()}, tmp_path / "checkpoint.pth")
+    saved = torch.load(tmp_path / "checkpoint.pth")
+    module = conv_net(seed=9)
+    module.load_state_dict(saved["model"], strict=True)
+    optimizer = make(module.parameters())
+    optimizer.load_state_dict(saved["optimizer"])
+    model, optimizer = lb.optimize(module, optimizer=optimizer, dtype=dtype, sample_input=images())
+    users_loop(model, optimizer, dtype, STEPS, STEPS)
+    assert_same(snapshot(module), snapshot(unbroken))
+
+
+def test_nothing_of_the_users_is_touched(dtype):
+    module = conv_net()
+    optimizer = torch.optim.SGD(module.parameters(), 0.1)
+    kind, attributes, step = type(module), set(vars(module)), type(optimizer).step
+    lb.optimize(module, optimizer=optimizer, dtype=dtype)
+    assert type(module) is kind and set(vars(module)) == attributes
+    assert type(optimizer) is torch.optim.SGD and "step" not in vars(optimizer) and type(optimizer).step is step
+    assert module(images()).dtype == torch.float32
+
+
+def test_bf16_view_is_the_module():
+    module = conv_net()
+    model, _ = lb.optimize(module, optimizer=torch.optim.SGD(module.parameters(), 0.1), dtype=torch.bfloat16)
+    assert isinstance(model, type(module)) and model.fc is module.fc
+    assert model(images()).dtype == torch.bfloat16 and module(images()).dtype == torch.float32
+    model.eval()
+    assert not module.training
+    twin = copy.deepcopy(model)
+    assert twin.fc is not module.fc and twin(images()).dtype == torch.bfloat16
+
+
+def test_inference_returns_the_model_alone():
+    module = conv_net().eval()
+    model = lb.optimize(module, dtype=torch.float32, sample_input=images())
+    assert torch.equal(model(images()), module(images()))
+    assert "eval" in str(lb.report(model))
+
+
+def test_report_says_what_was_done():
+    module = conv_net()
+    model, optimizer = lb.optimize(module, optimizer=torch.optim.SGD(module.parameters(), 0.1), dtype=torch.bfloat16)
+    text = str(lb.report(model))
+    assert text == str(lb.report(optimizer))
+    for said in ("nn.Module ConvNet", "torch.optim.SGD", "one multi-tensor kernel", "a module runs op by op"):
+        assert said in re.sub(r"\s+", " ", text), text
+    assert lb.report(model).data["optimizers"]
+    with pytest.raises(ValueError, match="did not come from"):
+        lb.report(nn.Linear(2, 2))
+
+
+def test_the_graphs_training_runs_are_fused():
+    module, twin = conv_net(), conv_net()
+    optimizer = torch.optim.SGD(module.parameters(), 0.1)
+    model, _ = lb.optimize(module, optimizer=optimizer, sample_input=images())
+    report = lb.report(model)
+    assert sum(report.data["fused"].values()) >= 1 and "fused in training" in str(report)
+    _, taps = model.train()(images(), taps=["stem.1"])
+    torch.testing.assert_close(taps["stem.1"], twin.stem[1](twin.stem[0](images())))  # a tap is never fused away
+
+
+def test_foreign_optimizer_keeps_its_own_step():
+    module, twin = conv_net(), conv_net()
+    mine, theirs = (torch.optim.RMSprop(m.parameters(), 1e-3) for m in (module, twin))
+    model, optimizer = lb.optimize(module, optimizer=mine)
+    assert optimizer is mine
+    users_loop(model, optimizer, torch.float32, 5)
+    users_loop(twin, theirs, torch.float32, 5)
+    assert_same(snapshot(module), snapshot(twin))
+    assert "no fused rule" in re.sub(r"\s+", " ", str(lb.report(model)))
+
+
+def test_says_what_is_wrong():
+    module, other = conv_net(), conv_net()
+    with pytest.raises(ValueError, match="dtype must be"):
+        lb.optimize(module, dtype=torch.int8)
+    with pytest.raises(ValueError, match="takes a torch.nn.Module"):
+        lb.optimize(3)
+    with pytest.raises(ValueError, match="For several optimizers make a set"):
+        lb.optimize(module, [torch.optim.SGD(module.parameters(), 0.1)])
+    with pytest.raises(ValueError, match=r"\[optimize\]"):
+        lb.optimize(module, optimizer=torch.optim.SGD(other.parameters(), 0.1))
+    with pytest.raises(ValueError, match="capture a module"):
+        lb.optimize({"model": module}, optimizer=torch.optim.SGD(module.parameters(), 0.1))
+
+
+# --- sets ------------------------------------------------------------------------------------------------------------
+
+
+def prepared(captures, *modules):
+    return [lb.capture(module, images()) for module in modules] if captures else list(modules)
+
+
+def eager(dtype, module, *args):
+    with torch.autocast("cpu", dtype=torch.bfloat16, enabled=dtype == torch.bfloat16):
+        return module(*args)
+
+
+def adapter_net():
+    torch.manual_seed(4)
+    return nn.Sequential(nn.Linear(4, 4), nn.ReLU(), nn.Linear(4, 4))
+
+
+class Case:
+    """One row of the table: the nets, their roles, the optimizers, and the loss, in a set and by hand."""
+
+    def __init__(self, make, roles, owners, loss):
+        self.make, self.roles, self.owners, self.loss = make, roles, owners, loss
+
+    def nets(self):
+        made = {"student": conv_net(seed=0), "teacher": conv_net(seed=1), "adapter": adapter_net()}
+        return {name: made[name].train() for name in self.roles}
+
+    def optimizers(self, nets):
+        return [self.make(parameters) for parameters in self.owners(nets)]
+
+
+def everything(*names):
+    return lambda nets: [[p for name in names for p in nets[name].parameters()]]
+
+
+def body_and_head(nets):
+    named = list(nets["student"].named_parameters())
+    return [[p for n, p in named if not n.startswith("fc")], [p for n, p in named if n.startswith("fc")]]
+
+
+def plain_loss(run, x, y):
+    return lb.cross_entropy(run("student", x), y)
+
+
+def teacher_first(run, x, y):
+    teacher = run("teacher", x)
+    return lb.kd(run("student", x), teacher, y)
+
+
+def student_first(run, x, y):
+    student = run("student", x)
+    return lb.kd(student, run("teacher", x), y)
+
+
+def adapted(run, x, y):
+    teacher, student = run("teacher", x), run("student", x)
+    return lb.cross_entropy(student, y) + lb.feature_mse(run("adapter", student), teacher)
+
+
+TRAIN = lb.Role.train
+CASES = {
+    "one model and optimizer": ({"student": TRAIN}, everything("student"), plain_loss),
+    "teacher and student": ({"teacher": lb.frozen_train("update"), "student": TRAIN}, everything("student"),
+                            teacher_first),
+    "student first": ({"student": TRAIN, "teacher": lb.frozen_train("keep")}, everything("student"), student_first),
+    "two optimizers on one model": ({"student": TRAIN}, body_and_head, plain_loss),
+    "one optimizer over student and adapter": ({"teacher": lb.frozen_train("keep"), "student": TRAIN, "adapter": TRAIN},
+                                               everything("student", "adapter"), adapted),
+}
+
+
+def train_set(case, nets, captures, dtype):
+    models = dict(nets)
+    if captures:
+        examples = {"adapter": torch.randn(3, 4)}
+        models = {name: lb.capture(net, examples.get(name, images())) for name, net in nets.items()}
+    entries = {name: (models[name], role) for name, role in case.roles.items()}
+    joined = lb.optimize(entries, case.optimizers(nets), dtype=dtype)
+    for x, y in batches(STEPS):
+        joined.backward(case.loss(joined.forward, x, y))
+        assert joined.step().is_updated
+    return joined
+
+
+def train_by_hand(case, nets, dtype):
+    optimizers = case.optimizers(nets)
+    kept = {name: snapshot(nets[name]) for name, role in case.roles.items() if role == "frozen_train(keep)"}
+
+    def run(name, *args):
+        with torch.set_grad_enabled(case.roles[name] == "train"):
+            return eager(dtype, nets[name], *args)
+
+    for x, y in batches(STEPS):
+        for optimizer in optimizers:
+            optimizer.zero_grad()
+        case.loss(run, x, y).backward()
+        for optimizer in optimizers:
+            optimizer.step()
+    for name, state in kept.items():
+        nets[name].load_state_dict(state)
+
+
+@pytest.mark.parametrize("captures", [True, False], ids=["graph", "module"])
+@pytest.mark.parametrize("case", CASES)
+def test_five_cases(make, dtype, case, captures):
+    row = Case(make, *CASES[case])
+    nets, twins = row.nets(), row.nets()
+    before = {name: snapshot(net) for name, net in nets.items()}
+    train_set(row, nets, captures, dtype)
+    train_by_hand(row, twins, dtype)
+    for name, role in row.roles.items():
+        after = snapshot(nets[name])
+        assert_same(after, snapshot(twins[name]), 0.0 if role != "train" and dtype == torch.float32 else
+                    tolerance_of(dtype))
+        if role == "frozen_train(keep)":
+            assert_same(after, before[name])
+        if role == "train":
+            assert all(not torch.equal(after[key], before[name][key]) for key, _ in nets[name].named_parameters())
+        if role == "frozen_train(update)":
+            moved = [key for key in after if not torch.equal(after[key], before[name][key])]
+            assert moved and all("running" in key or "num_batches" in key for key in moved)
+        assert nets[name].training  # the handle's mode is its own
+
+
+def test_roles_are_found():
+    teacher, student = conv_net(1).eval(), conv_net()
+    joined = lb.optimize({"teacher": teacher, "student": student}, [torch.optim.SGD(student.parameters(), 0.1)])
+    assert (joined.role("teacher"), joined.role("student")) == ("eval", "train")
+    assert "teacher" in str(joined.report()) and joined.report().data["models"]
+
+
+@pytest.mark.parametrize("captures", [True, False])
+def test_errors_name_the_parameter(captures):
+    student, other = conv_net(), conv_net(1)
+    model, = prepared(captures, student)
+    sgd = lambda parameters: torch.optim.SGD(parameters, 0.1)
+    with pytest.raises(ValueError, match="fc.weight"):
+        lb.optimize({"student": model}, [sgd(student.parameters()), sgd(student.fc.parameters())])
+    with pytest.raises(ValueError, match=r"\[optimize\]"):
+        lb.optimize({"student": (model, TRAIN)}, [sgd(other.parameters())])
+    with pytest.raises(ValueError, match=r"\[optimize\].*student"):
+        lb.optimize({"student": (model, TRAIN)}, [])
+    with pytest.raises(ValueError, match=r"role"):
+        lb.optimize({"student": (model, "frozen")}, [sgd(student.parameters())])
+    joined = lb.optimize({"student": model}, [sgd(student.parameters())])
+    with pytest.raises(ValueError, match="Nearest: student"):
+        joined.forward("studnt", images())
+    with pytest.raises(ValueError, match="buffers must be"):
+        lb.frozen_train("maybe")
+    with pytest.raises(ValueError, match="must be a torch.nn.Module"):
+        lb.optimize({"student": 3}, [])
+
+
+@pytest.mark.parametrize("captures", [True, False])
+def test_eval_teacher_keeps_mode_and_records_nothing(captures):
+    teacher, student = conv_net(1).train(), conv_net()
+    model, = prepared(captures, teacher)
+    joined = lb.optimize({"teacher": (model, lb.Role.eval), "student": student},
+                         [torch.optim.SGD(student.parameters(), 0.1)])
+    before = snapshot(teacher)
+    output = joined.forward("teacher", images())
+    assert not output.requires_grad and teacher.training
+    assert_same(snapshot(teacher), before)
+    assert torch.equal(output, copy.deepcopy(teacher).eval()(images()))
+    x = images().requires_grad_()
+    joined.forward("teacher", x).sum().backward()
+    assert x.grad is not None and teacher.fc.weight.grad is None and teacher.fc.weight.requires_grad
+
+
+def test_taps_of_a_member():
+    student = conv_net()
+    model, = prepared(True, student)
+    joined = lb.optimize({"student": model, "module": conv_net(1).eval()}, [torch.optim.SGD(student.parameters(), 0.1)])
+    output, taps = joined.forward("student", images(), taps=["stem"])
+    assert output.shape == (6, 4) and taps["stem"].requires_grad
+    with pytest.raises(ValueError, match="has no taps"):
+        joined.forward("module", images(), taps=["stem"])
+
+
+def test_lbfgs_calls_its_closure():
+    module = nn.Linear(3, 4)
+    joined = lb.optimize({"model": (module, TRAIN)}, [torch.optim.LBFGS(module.parameters(), lr=0.5, max_iter=5)])
+    x, y = torch.randn(12, 3), torch.randint(4, (12,))
+    losses = []
+
+    def closure():
+        loss = lb.cross_entropy(joined.forward("model", x), y)
+        joined.backward(loss)
+        losses.append(loss.item())
+        return loss
+
+    for _ in range(3):
+        assert joined.step(closure).is_updated
+    assert len(losses) > 3 and losses[-1] < losses[0]
+
+
+def test_accumulates_and_clips():
+    student, twin = nn.Linear(3, 4), nn.Linear(3, 4)
+    twin.load_state_dict(student.state_dict())
+    joined = lb.optimize({"student": (student, TRAIN)}, [torch.optim.SGD(student.parameters(), 0.1)], accumulate=2,
+                         clip_norm=0.1)
+    x, y = torch.randn(8, 3), torch.randint(4, (8,))
+    for part in (slice(0, 4), slice(4, 8)):
+        joined.backward(lb.cross_entropy(joined.forward("student", x[part]), y[part]))
+        step = joined.step()
+    expected = torch.optim.SGD(twin.parameters(), 0.1)
+    lb.cross_entropy(twin(x), y).backward()
+    norm = nn.utils.clip_grad_norm_(twin.parameters(), 0.1)
+    expected.step()
+    assert step.is_updated and step.grad_norm == pytest.approx(norm.item(), rel=1e-5)
+    assert_same(snapshot(student), snapshot(twin), 1e-6)
+
+
+def test_fp16_skips_an_overflow_and_saves_its_scale():
+    module = nn.Linear(3, 2)
+    joined = lb.optimize({"model": (module, TRAIN)}, [torch.optim.SGD(module.parameters(), 0.1)], dtype=torch.float16)
+    before = snapshot(module)
+    joined.backward(joined.forward("model", torch.full((2, 3), 60000.0)).float().sum() * 1e4)
+    assert joined.step().is_skipped
+    assert_same(snapshot(module), before)
+    state = joined.state_dict()
+    joined.load_state_dict(state)
+    assert joined.state_dict() == state and state["scaler"]
+    assert lb.optimize({"model": module.eval()}).state_dict() == {}
+
+
+def test_exceptions_of_hooks_come_back_as_they_were():
+    class Stop(Exception):
+        pass
+
+    def stop(_gradient):
+        raise Stop("here")
+
+    module = conv_net()
+    joined = lb.optimize({"model": (module, TRAIN)}, [torch.optim.SGD(module.parameters(), 0.1)])
+    module.fc.weight.register_hook(stop)
+    loss = lb.cross_entropy(joined.forward("model", images()), torch.zeros(6, dtype=torch.long))
+    with pytest.raises(Stop, match="here"):
+        joined.backward(loss)
