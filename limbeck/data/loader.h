@@ -114,7 +114,8 @@ class Loader {
   std::optional<Batch> next();
 
   /// For `for (const Batch& b : loader.epochs(30))`: the batches until epoch 30 begins, from the loader's place.
-  BatchRange epochs(std::int64_t end_epoch) { return {*this, end_epoch}; }
+  BatchRange epochs(std::int64_t end_epoch) & { return {*this, end_epoch}; }
+  BatchRange epochs(std::int64_t end_epoch) && = delete;  // a range over a loader that is gone at once
 
   /// Where the next batch stands. At an epoch's end {epoch, batches_per_epoch()}, until next() has said so.
   LoaderState state() const { return state_; }

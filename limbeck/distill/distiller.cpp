@@ -108,8 +108,8 @@ std::vector<std::string> teacher_taps(const std::vector<BoundTerm>& terms) {
 }
 
 train::Objective distillation_objective(const Model& student, std::shared_ptr<Teacher> teacher,
-                                        std::vector<BoundTerm> terms, const KdOptions& options) {
-  RunOptions run;
+                                        std::vector<BoundTerm> terms, const KdOptions& options, Fusion fusion) {
+  RunOptions run{.fusion = fusion};
   for (const BoundTerm& term : terms) run.taps.push_back(term.term.student_tap);
   return [student = student, teacher = std::move(teacher), terms = std::move(terms), options, run](
              const data::Batch& batch, const train::Progress&) mutable -> train::StepResult {

@@ -59,6 +59,7 @@ std::vector<std::string> teacher_taps(const std::vector<BoundTerm>& terms);
 
 /// kd of the logits plus the feature terms.
 train::Objective distillation_objective(const Model& student, std::shared_ptr<Teacher> teacher,
-                                        std::vector<BoundTerm> terms, const KdOptions& kd);
+                                        std::vector<BoundTerm> terms, const KdOptions& kd,
+                                        Fusion fusion = Fusion::training);
 
 }  // namespace limbeck::distill

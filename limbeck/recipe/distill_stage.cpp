@@ -145,8 +145,8 @@ std::optional<Json> run_stage(const DistillStage& stage, StageContext& context, 
   data::Loader loader = context.data().train_loader(stage.memory_format);
   const train::TrainSummary summary =
       train::train(setup.student, distill::adapters_of(setup.terms),
-                   distill::distillation_objective(setup.student, teacher, setup.terms, kd), loader, stage.train,
-                   training_control(context, {name, key, stage.memory_format, stage.log}));
+                   distill::distillation_objective(setup.student, teacher, setup.terms, kd, stage.train.fusion), loader,
+                   stage.train, training_control(context, {name, key, stage.memory_format, stage.log}));
   LIMBECK_ASSERT(tensors_hash(setup.teacher) == teacher_hash,
                  "[distill] the teacher changed while the student was trained");
   if (!summary.completed) return std::nullopt;

@@ -298,6 +298,9 @@ void describe(Fields& fields, train::TrainOptions& options) {
   fields.field("precision",
                choice(options.precision, {"fp32", "bf16", "fp16"}, train::parse_precision, train::precision_name),
                "bf16, fp16: autocast, fp16 with a dynamic loss scale");
+  fields.field(
+      "fusion", choice(options.fusion, {"none", "training"}),
+      "training: batch norms and what follows them run as one, equal to PyTorch eager up to rounding; none: its bits");
   fields.section("loss_scale", "of fp16", [&](Fields& f) { describe_loss_scale(f, options.loss_scale); });
 }
 

@@ -30,8 +30,9 @@ std::optional<Json> run_stage(const TrainStage& stage, StageContext& context, co
   data::Loader loader = context.data().train_loader(stage.memory_format);
   train::RunControl control = training_control(context, {name, key, stage.memory_format, stage.log});
   control.on_start = resume_optimizer(model, stage.resume_from);
-  const train::TrainSummary summary = train::train(
-      model, {}, train::classification_objective(model, stage.train.label_smoothing), loader, stage.train, control);
+  const train::TrainSummary summary =
+      train::train(model, {}, train::classification_objective(model, stage.train.label_smoothing, stage.train.fusion),
+                   loader, stage.train, control);
   if (!summary.completed) return std::nullopt;
   tell_end(summary, stage.train, context);
   save_results(model, summary, stage.train, context.workspace().model_file(name));

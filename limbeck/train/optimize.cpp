@@ -11,6 +11,7 @@
 
 #include "limbeck/core/error.h"
 #include "limbeck/core/log.h"
+#include "limbeck/model/caching_allocator.h"
 #include "limbeck/train/optim/gradients.h"
 #include "limbeck/train/sets/describe_set.h"
 #include "limbeck/train/sets/update_plan.h"
@@ -68,6 +69,7 @@ struct ModelSet::Impl {
   Precision precision;
   SetOptions options;
   std::optional<LossScaler> scaler;
+  std::optional<CachingAllocatorScope> memory;
 
   std::vector<uint64_t> signature;
   std::optional<UpdatePlan> plan;                    // as of `signature`
@@ -266,6 +268,7 @@ ModelSet::ModelSet(std::vector<SetModel> models, std::vector<OptimizerRef> optim
   impl_->optimizers = std::move(optimizers);
   impl_->precision = precision;
   impl_->options = options;
+  if (options.freed_memory == FreedMemory::kept) impl_->memory.emplace();
   if (precision == Precision::fp16) impl_->scaler.emplace(options.scaler);
   impl_->check_closures();
   impl_->refresh();

@@ -40,12 +40,17 @@ struct SetModel {
   std::optional<Role> role{};
 };
 
+/// Memory of large freed tensors: kept for the next step, for which libtorch's CPU allocator is exchanged while a set
+/// lives (CachingAllocatorScope), or returned to the system at once.
+enum class FreedMemory : uint8_t { kept, returned };
+
 struct SetOptions {
   double clip_norm = 0;        // joint 2-norm of all gradients at most this; 0: no clipping
   int64_t accumulate = 1;      // step() updates at every so many calls; the mean of their losses is minimised
   LossScalerOptions scaler{};  // of fp16
   /// training: batch norms and what follows them run as one, equal to eager up to rounding; none: eager's bits.
   Fusion fusion = Fusion::training;
+  FreedMemory freed_memory = FreedMemory::kept;
 
   /// Throws InvalidArgument if a field is out of range.
   void validate() const;

@@ -8,6 +8,7 @@
 
 #include "limbeck/core/error.h"
 #include "limbeck/core/log.h"
+#include "limbeck/model/caching_allocator.h"
 #include "limbeck/model/device.h"
 #include "limbeck/train/determinism.h"
 #include "limbeck/train/loop/final_activation.h"
@@ -320,10 +321,10 @@ Model result_of(const Model& trained, const TrainSummary& summary, const TrainOp
   return summary.averaged_model && options.ema.use == AverageUse::instead ? *summary.averaged_model : trained;
 }
 
-Objective classification_objective(const Model& model, double label_smoothing) {
+Objective classification_objective(const Model& model, double label_smoothing, Fusion fusion) {
   warn_of_final_activation(model.graph());
-  return [model = model, label_smoothing](const data::Batch& batch, const Progress&) mutable -> StepResult {
-    const at::Tensor logits = model.forward(batch.x).logits();
+  return [model = model, label_smoothing, fusion](const data::Batch& batch, const Progress&) mutable -> StepResult {
+    const at::Tensor logits = model.forward(batch.x, {.fusion = fusion}).logits();
     const at::Tensor& targets = batch.targets.defined() ? batch.targets : batch.y;
     return {.loss = cross_entropy(logits, targets, label_smoothing), .logits = logits};
   };
@@ -335,6 +336,7 @@ TrainSummary train(const Model& model, const std::vector<std::pair<std::string, 
   options.validate();
   check_monitor(options, control);
   const DeterministicScope deterministic(device_of(model));
+  const CachingAllocatorScope memory;
   const at::AutoGradMode gradients(true);
   std::vector<NamedTensor> parameters = model.named_parameters();
   for (const auto& [name, companion] : companions) {

@@ -39,8 +39,9 @@ struct TrainOptions {
   EarlyStopOptions early_stop{};
   Keep keep = Keep::last;
   Precision precision = Precision::fp32;
-  LossScalerOptions loss_scale{};  // of fp16
-  uint64_t seed = 0;               // of dropout and stochastic depth
+  LossScalerOptions loss_scale{};    // of fp16
+  Fusion fusion = Fusion::training;  // of what runs in train mode; for the objectives made from these options
+  uint64_t seed = 0;                 // of dropout and stochastic depth
 
   /// Throws InvalidArgument if a field is out of range.
   void validate() const;
@@ -116,13 +117,13 @@ Model result_of(const Model& trained, const TrainSummary& summary, const TrainOp
 
 /// Plain training: cross-entropy of the model's logits with the batch's soft targets where it has some, else its
 /// labels. Warns, with the fix, of a model that ends in a softmax (final_activation.h).
-Objective classification_objective(const Model& model, double label_smoothing);
+Objective classification_objective(const Model& model, double label_smoothing, Fusion fusion = Fusion::training);
 
 /// Trains `model` and `companions` until `options.epochs` are done or a stop is requested; goes on from the last
 /// checkpoint when there is one. It computes where the model is, batches are moved there. BatchNorms of frozen scopes
-/// keep their statistics (freeze.h). Models are left in train mode. Throws InvalidArgument when the loss or a gradient
-/// is no longer finite (before the step: weights and the last checkpoint stand), and what objective, loader and disk
-/// throw.
+/// keep their statistics (freeze.h). Models are left in train mode. The memory of freed tensors is kept for the next
+/// step while it runs (CachingAllocatorScope). Throws InvalidArgument when the loss or a gradient is no longer finite
+/// (before the step: weights and the last checkpoint stand), and what objective, loader and disk throw.
 TrainSummary train(const Model& model, const std::vector<std::pair<std::string, Model>>& companions,
                    const Objective& objective, data::Loader& loader, const TrainOptions& options,
                    const RunControl& control);
