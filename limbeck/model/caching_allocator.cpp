@@ -14,6 +14,7 @@
 #include <mutex>
 #include <new>
 #include <string_view>
+#include <unordered_set>
 
 #include "limbeck/core/error.h"
 
@@ -61,16 +62,25 @@ class Cache {
       const std::lock_guard lock(mutex_);
       memory_.live_bytes += capacity;
       peak_bytes_ = std::max(peak_bytes_, memory_.live_bytes);
-      if (void* kept = take(capacity)) return kept;
+      if (void* kept = take(capacity)) return *live_.insert(kept).first;
       ++memory_.misses;
       shrink();
     }
-    return system_block(capacity);
+    void* fresh = system_block(capacity);
+    const std::lock_guard lock(mutex_);
+    return *live_.insert(fresh).first;
+  }
+
+  /// Whether a tensor holds this block, and not one of the fallback.
+  bool is_live(void* data) {
+    const std::lock_guard lock(mutex_);
+    return live_.contains(data);
   }
 
   void free(void* data) {
     const std::size_t capacity = header_of(data)->capacity;
     const std::lock_guard lock(mutex_);
+    live_.erase(data);
     memory_.live_bytes -= capacity;
     if (num_scopes_ == 0) return free_system_block(data);
     blocks_.push_back(data);
@@ -137,6 +147,7 @@ class Cache {
   std::mutex mutex_;
   std::list<void*> blocks_;  // the oldest first
   std::multimap<std::size_t, std::list<void*>::iterator> by_capacity_;
+  std::unordered_set<void*> live_;
   CachedMemory memory_;
   std::size_t peak_bytes_ = 0;
   int num_scopes_ = 0;
@@ -149,6 +160,13 @@ void free_block(void* data) {
   Cache::instance().free(data);
 }
 
+/// Of either size: oneDNN's scratch memory comes and goes by bare pointers.
+void free_raw(void* data) {
+  if (data == nullptr) return;
+  if (Cache::instance().is_live(data)) return free_block(data);
+  Cache::instance().fallback().raw_deleter()(data);
+}
+
 class CachingAllocator final : public c10::Allocator {
  public:
   c10::DataPtr allocate(std::size_t bytes) override {
@@ -157,7 +175,7 @@ class CachingAllocator final : public c10::Allocator {
     c10::profiledCPUMemoryReporter().New(data, bytes);
     return {data, data, &free_block, c10::Device(c10::DeviceType::CPU)};
   }
-  // No raw_deleter: small blocks are of another allocator.
+  c10::DeleterFnPtr raw_deleter() const override { return &free_raw; }
   void copy_data(void* to, const void* from, std::size_t bytes) const override { default_copy_data(to, from, bytes); }
 };
 

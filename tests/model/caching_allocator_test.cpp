@@ -116,6 +116,26 @@ TEST(CachingAllocator, WorksInAForkedProcess) {
   EXPECT_EQ(parent.sum().item<double>(), kLarge);
 }
 
+TEST(CachingAllocator, TakesBarePointersOfBothSizesBack) {
+  void* left = nullptr;
+  {
+    const CachingAllocatorScope scope;
+    c10::Allocator& allocator = *c10::GetCPUAllocator();
+    const std::size_t live = CachingAllocatorScope::memory().live_bytes;
+    for (const std::size_t bytes : {std::size_t{64}, kLarge * sizeof(float)}) {
+      void* data = allocator.raw_allocate(bytes);
+      allocator.raw_deallocate(data);
+    }
+    EXPECT_EQ(CachingAllocatorScope::memory().live_bytes, live);
+    const at::Tensor x = at::ones({2, 8, 64, 64}).contiguous(at::MemoryFormat::ChannelsLast);
+    EXPECT_EQ(at::conv2d(x, at::ones({8, 8, 3, 3})).sum().item<double>(), 2 * 8 * 62 * 62 * 72.0);
+    left = allocator.raw_allocate(kLarge * sizeof(float));
+    EXPECT_GT(CachingAllocatorScope::memory().live_bytes, live);
+  }
+  const CachingAllocatorScope scope;
+  c10::GetCPUAllocator()->raw_deallocate(left);
+}
+
 TEST(CachingAllocator, IsOffWhereTheEnvironmentSaysSo) {
   c10::Allocator* const before = c10::GetCPUAllocator();
   setenv("LIMBECK_CACHING_ALLOCATOR", "0", 1);
