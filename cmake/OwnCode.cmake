@@ -27,7 +27,8 @@ endif()
 # x_avx512_bf16.cpp, x_amx.cpp (tiers of limbeck/core/cpu.h, which says at run time what may be called). Such a source
 # includes intrinsics and plain declarations alone and keeps its functions internal or named for the tier: an inline
 # function of a library, compiled here, could become the one that the whole program uses. Products and sums are fused
-# only where an intrinsic says so, as in the plain reference. g++ 12 takes the undefined lanes of its own AVX-512 intrinsics
+# only where an intrinsic says so, as in the plain reference. They are optimised in every build, so that tests run the
+# code that users do. g++ 12 takes the undefined lanes of its own AVX-512 intrinsics
 # for mistakes (GCC bug 105593).
 set(LIMBECK_ISA_FLAGS_avx2 -mavx2 -mfma -mf16c -mbmi2)
 set(LIMBECK_ISA_FLAGS_avx512 ${LIMBECK_ISA_FLAGS_avx2} -mavx512f -mavx512cd -mavx512bw -mavx512dq -mavx512vl)
@@ -37,7 +38,7 @@ function(limbeck_set_isa_flags)
   foreach(source ${ARGN})
     if(source MATCHES "_(avx2|avx512|avx512_bf16|amx)\\.cpp$")
       set_source_files_properties("${source}" PROPERTIES SKIP_PRECOMPILE_HEADERS ON
-                                  COMPILE_OPTIONS "${LIMBECK_ISA_FLAGS_${CMAKE_MATCH_1}};-ffp-contract=off;-Wno-maybe-uninitialized")
+                                  COMPILE_OPTIONS "${LIMBECK_ISA_FLAGS_${CMAKE_MATCH_1}};-O2;-ffp-contract=off;-Wno-maybe-uninitialized")
     endif()
   endforeach()
 endfunction()
