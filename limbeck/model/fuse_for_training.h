@@ -7,7 +7,7 @@
 namespace limbeck::fused {
 
 /// Fuses what it can of `graph` for runs with the modes and taps of `scope`. Outputs, gradients and written buffers
-/// stay those of the unfused graph up to rounding; docs/overview.md has the tolerances.
+/// stay those of the unfused graph up to rounding; docs/overview.md says how far.
 passes::FusionReport fuse_for_training(graph::Graph& graph, const passes::FusionScope& scope);
 
 }  // namespace limbeck::fused

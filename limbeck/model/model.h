@@ -52,7 +52,7 @@ class Outputs {
 
 enum class StateUpdates : uint8_t { apply, discard };  // running statistics and other buffer writes
 /// none: op by op, with the bits of PyTorch eager. training: what runs in train mode is fused (limbeck/graph/fused),
-/// equal up to rounding; a fixed number of threads or not, a run repeats its bits.
+/// equal up to rounding; fused ops have the same bits for any number of threads.
 enum class Fusion : uint8_t { none, training };
 
 struct RunOptions {
