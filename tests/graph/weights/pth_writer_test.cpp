@@ -93,7 +93,7 @@ TEST_F(PthWriter, ReadsBackWhatItWrote) {
 
 TEST_F(PthWriter, WritesAStateDictForPython) {
   write_pth(path("net.pth"), net());
-  write_pth(path("nothing.pth"), {});
+  write_pth(path("nothing.pth"), std::span<const NamedTensor>());
   EXPECT_EQ(load_state_dict(path("net.pth")).tensors.size(), 7u);
   EXPECT_TRUE(load_state_dict(path("nothing.pth")).tensors.empty());
 }
