@@ -96,9 +96,16 @@ void Console::show(const std::string& text) {
 
 void Console::line(const std::string& text) {
   if (is_quiet_) return;
-  const std::size_t width = core::display_width(text);
-  const std::size_t padding = shown_width_ > width ? shown_width_ - width : 0;
-  fmt::print(stderr, "{}{}{}\n", shown_width_ > 0 ? "\r" : "", text, std::string(padding, ' '));
+  if (shown_width_ > 0) fmt::print(stderr, "\r{}\r", std::string(shown_width_, ' '));
+  const std::size_t columns = columns_of(STDERR_FILENO);
+  if (core::display_width(text) <= columns) {
+    fmt::print(stderr, "{}\n", text);
+  } else {
+    constexpr std::size_t kIndent = 4;  // of what does not fit into the first line
+    const std::vector<std::string> lines = core::wrap(text, columns - kIndent);
+    for (std::size_t i = 0; i < lines.size(); ++i)
+      fmt::print(stderr, "{}{}\n", std::string(i == 0 ? 0 : kIndent, ' '), lines[i]);
+  }
   std::fflush(stderr);
   shown_width_ = 0;
   last_shown_ = Clock::now();
