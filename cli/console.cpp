@@ -46,7 +46,7 @@ std::string training_text(const recipe::StageTitle& title, const train::Progress
 
 std::string epoch_text(const recipe::StageTitle& title, const train::ProgressEvent& event) {
   const std::string val = event.val_accuracy ? "  val " + core::format_percent(*event.val_accuracy) : std::string();
-  return fmt::format("{}  epoch {}/{}  loss {:.4f}  train top-1 {}{}  {} img/s", stage_text(title), event.epoch + 1,
+  return fmt::format("{}  epoch {}/{}  loss {:.4f}  top-1 {}{}  {} img/s", stage_text(title), event.epoch + 1,
                      event.epochs, event.loss, core::format_percent(event.accuracy), val,
                      core::format_thousands(static_cast<int64_t>(event.images_per_second)));
 }

@@ -402,7 +402,7 @@ TEST_F(Verbs, TrainTakesAnotherHeadAndFreezesTheRest) {
                                      path("out")});
   EXPECT_EQ(done.exit_code, 0) << done.err;
   expect_narrow(done.err);
-  EXPECT_TRUE(contains(done.err, "new classifier fc for 3 classes; its old weights were left behind")) << done.err;
+  EXPECT_TRUE(contains(done.err, "new classifier fc for 3 classes; its old weights were\n    left behind")) << done.err;
   const Model before = load(model_), after = load(path("out/model/model.lmb"));
   for (const graph::Parameter& parameter : after.graph().parameters()) {
     if (parameter.name.starts_with("fc.")) continue;
