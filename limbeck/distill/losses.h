@@ -24,7 +24,8 @@ struct KdOptions {
   void validate() const;
 };
 
-/// alpha · kd_divergence + (1 - alpha) · cross-entropy with the labels. labels: [B] int64. Returns a scalar.
+/// alpha · kd_divergence + (1 - alpha) · cross-entropy with the labels. labels: [B] int64, or [B, C] floating point
+/// where they are soft (MixUp, CutMix). Returns a scalar.
 at::Tensor kd(const at::Tensor& student, const at::Tensor& teacher, const at::Tensor& labels,
               const KdOptions& options = {});
 
