@@ -115,8 +115,8 @@ void expect_as_good_as_aten(const Problem& problem, std::string_view activation,
   check("grad_x", &Seen::grad_x, unit);
   check("grad_residual", &Seen::grad_residual, unit);
   const double terms = stored.grad_y.abs().sum({0, 2, 3}).max().item<double>();  // a sum rounds with what it adds up
-  check("grad_weight", &Seen::grad_weight, rows == at::kFloat ? 1.2e-7 : unit, terms);
-  check("grad_bias", &Seen::grad_bias, rows == at::kFloat ? 1.2e-7 : unit, terms);
+  check("grad_weight", &Seen::grad_weight, 1.2e-7, terms);
+  check("grad_bias", &Seen::grad_bias, 1.2e-7, terms);
   check("running_mean", &Seen::running_mean, 3e-7);
   check("running_var", &Seen::running_var, 3e-7);
 }
