@@ -11,6 +11,7 @@
 #include "limbeck/core/error.h"
 #include "limbeck/graph/fused/batch_norm_act.h"
 #include "limbeck/graph/fused/depthwise.h"
+#include "limbeck/graph/fused/strided_pointwise.h"
 
 namespace limbeck::graph {
 
@@ -44,20 +45,46 @@ void drop_path_kernel(std::vector<c10::IValue>& stack) {
   stack.emplace_back(std::move(result));
 }
 
-/// The arguments of aten::conv2d. What the own gradients do not cover is a conv2d as any other.
+/// The arguments of aten::conv2d, which the ops that stand for some of its uses share.
+struct Conv2dArguments {
+  explicit Conv2dArguments(const std::vector<c10::IValue>& stack)
+      : input(stack[0].toTensor()),
+        weight(stack[1].toTensor()),
+        bias(stack[2].toOptional<at::Tensor>()),
+        stride(stack[3].toIntVector()),
+        padding(stack[4].toIntVector()),
+        dilation(stack[5].toIntVector()),
+        groups(stack[6].toInt()) {}
+
+  at::Tensor run() const { return at::conv2d(input, weight, bias, stride, padding, dilation, groups); }
+
+  at::Tensor input, weight;
+  std::optional<at::Tensor> bias;
+  std::vector<int64_t> stride, padding, dilation;
+  int64_t groups;
+};
+
+constexpr const char* kConv2dSlots =
+    "(Tensor input, Tensor weight, Tensor? bias=None, SymInt[2] stride=1, SymInt[2] padding=0, SymInt[2] dilation=1, "
+    "SymInt groups=1) -> Tensor";
+
+/// What the own gradients do not cover is a conv2d as any other.
 void depthwise_conv2d_kernel(std::vector<c10::IValue>& stack) {
-  const at::Tensor input = stack[0].toTensor(), weight = stack[1].toTensor();
-  const auto bias = stack[2].toOptional<at::Tensor>();
-  const std::vector<int64_t> stride = stack[3].toIntVector(), padding = stack[4].toIntVector(),
-                             dilation = stack[5].toIntVector();
-  const int64_t groups = stack[6].toInt();
-  const bool is_depthwise = dilation == std::vector<int64_t>{1, 1} && groups == weight.size(0) && weight.size(1) == 1;
-  at::Tensor result =
-      is_depthwise ? fused::depthwise_conv2d(input, weight, bias,
-                                             {.stride = {stride[0], stride[1]}, .padding = {padding[0], padding[1]}})
-                   : at::conv2d(input, weight, bias, stride, padding, dilation, groups);
-  stack.clear();
-  stack.emplace_back(std::move(result));
+  const Conv2dArguments conv(stack);
+  const bool is_depthwise =
+      conv.dilation == std::vector<int64_t>{1, 1} && conv.groups == conv.weight.size(0) && conv.weight.size(1) == 1;
+  const fused::DepthwiseConvolution shape{.stride = {conv.stride[0], conv.stride[1]},
+                                          .padding = {conv.padding[0], conv.padding[1]}};
+  stack = {is_depthwise ? fused::depthwise_conv2d(conv.input, conv.weight, conv.bias, shape) : conv.run()};
+}
+
+void strided_pointwise_conv2d_kernel(std::vector<c10::IValue>& stack) {
+  const Conv2dArguments conv(stack);
+  const bool is_pointwise = conv.weight.size(2) == 1 && conv.weight.size(3) == 1;
+  const bool is_padded = conv.padding != std::vector<int64_t>{0, 0};
+  stack = {is_pointwise && !is_padded ? fused::strided_pointwise_conv2d(conv.input, conv.weight, conv.bias,
+                                                                        {conv.stride[0], conv.stride[1]}, conv.groups)
+                                      : conv.run()};
 }
 
 at::Tensor tensor_or_undefined(const c10::IValue& value) { return value.isNone() ? at::Tensor() : value.toTensor(); }
@@ -76,7 +103,9 @@ void batch_norm_act_kernel(std::vector<c10::IValue>& stack) {
   stack.emplace_back(std::move(result));
 }
 
-const c10::FunctionSchema* schema(const char* text) { return new c10::FunctionSchema(torch::jit::parseSchema(text)); }
+const c10::FunctionSchema* schema(const std::string& text) {
+  return new c10::FunctionSchema(torch::jit::parseSchema(text));
+}
 
 }  // namespace
 
@@ -90,9 +119,9 @@ const OwnOp* find_own_op(std::string_view name) {
                "bool per_sample=True, bool train=False) -> Tensor"),
         drop_path_kernel}},
       {"limbeck::depthwise_conv2d",
-       {schema("limbeck::depthwise_conv2d(Tensor input, Tensor weight, Tensor? bias=None, SymInt[2] stride=1, "
-               "SymInt[2] padding=0, SymInt[2] dilation=1, SymInt groups=1) -> Tensor"),
-        depthwise_conv2d_kernel}},
+       {schema(std::string("limbeck::depthwise_conv2d") + kConv2dSlots), depthwise_conv2d_kernel}},
+      {"limbeck::strided_pointwise_conv2d",
+       {schema(std::string("limbeck::strided_pointwise_conv2d") + kConv2dSlots), strided_pointwise_conv2d_kernel}},
       {"limbeck::batch_norm_act",
        {schema("limbeck::batch_norm_act(Tensor input, Tensor? weight, Tensor? bias, Tensor? running_mean, "
                "Tensor? running_var, bool training, float momentum, float eps, Tensor? residual=None, "

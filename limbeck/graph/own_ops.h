@@ -4,6 +4,7 @@
 //   limbeck::drop_path(...): stochastic depth (Huang et al. 2016, arXiv:1603.09382) with the sampling op, the order of
 //     arithmetic and so the bits and the generator's state of the library that the model came from.
 //   limbeck::depthwise_conv2d(...): aten::conv2d with as many groups as channels, and gradients of our own (fused/).
+//   limbeck::strided_pointwise_conv2d(...): aten::conv2d with a 1x1 kernel and a stride, on the pixels that it reads.
 //   limbeck::batch_norm_act(...): aten::batch_norm, then `residual` added, then the activation none, relu, relu6 or
 //     silu (fused/).
 #pragma once

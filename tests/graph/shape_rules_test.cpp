@@ -33,6 +33,7 @@ const char* const kCalls[] = {
     "limbeck::batch_norm_act(%x, None, None, None, None, True, 0.1, 1e-05)",
     "limbeck::batch_norm_act(%x, None, None, None, None, True, 0.1, 1e-05, %x, \"relu\")",
     "limbeck::depthwise_conv2d(%x, %ungrouped, padding=[1, 1])",
+    "limbeck::strided_pointwise_conv2d(%x, %ungrouped, stride=[2, 1])",
     "limbeck::depthwise_conv2d(%x, %w2, stride=[2, 3], padding=[1, 0], groups=2)",
     "aten::conv2d.padding(%x, %ungrouped, padding=\"same\")",
     "aten::conv2d.padding(%x, %ungrouped, padding=\"valid\", stride=[2, 2])",

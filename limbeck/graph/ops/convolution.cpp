@@ -121,6 +121,7 @@ void add_convolution_rows(TraitsTable& table) {
     table[op] = {.shape = shape_conv_transpose, .macs = macs_of_convolution};
   }
   table["limbeck::depthwise_conv2d"] = table["aten::conv2d"];
+  table["limbeck::strided_pointwise_conv2d"] = table["aten::conv2d"];
   table["aten::convolution"] = {.shape = shape_convolution, .macs = macs_of_convolution};
 }
 
