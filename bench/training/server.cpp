@@ -44,6 +44,7 @@ class Trainee {
       : model_(std::move(model)),
         optimizer_(model_.named_parameters(), settings(options)),
         is_autocast_(options.dtype == "bf16") {
+    model_.accept_assumptions(limbeck::graph::Mode::train);  // the export was made in train mode
     model_.train();
   }
 
