@@ -2,7 +2,7 @@
 # sources are compiled once more, instrumented, and linked before the ordinary libraries, so that each replaces its twin
 # there and the rest stays as it is. The tests are the ordinary objects of every folder that calls fuzz_reader.
 #   core_asan_test          the readers of core, without libtorch; few mutations, and 100,000 as a slow entry
-#   readers_asan_test       the other readers, on libtorch; few mutations
+#   readers_asan_test       the other readers, on libtorch; few mutations, and 20,000 as a slow entry
 #   readers_asan_slow_test  the same with all that works on what was read; 100,000 mutations a reader
 set(core_readers "limbeck/core/(error|file|json|safetensors|utf8)")
 set(readers "limbeck/(graph/weights/[^/]*|graph/capture/(archive|guards|program|pytree|symbols|sympy)|graph/(lmb|parse|text)"
@@ -86,5 +86,6 @@ if(reader_tests)
   set_target_properties(readers_asan_slow_test PROPERTIES EXCLUDE_FROM_ALL ON)
   add_dependencies(slow_tests readers_asan_slow_test)
   limbeck_asan_entry(readers_asan_test readers_asan_test 500)
-  limbeck_asan_entry(readers_asan_slow_test readers_asan_slow_test 100000 SLOW_S 700)
+  limbeck_asan_entry(readers_asan_20000_test readers_asan_test 20000 SLOW_S 250)
+  limbeck_asan_entry(readers_asan_slow_test readers_asan_slow_test 100000 SLOW_S 900)
 endif()

@@ -10,9 +10,9 @@ if(LIMBECK_HAS_PYTHON_TORCH)
 
   set(many "${PROJECT_BINARY_DIR}/transform_cases_500")
   limbeck_test_entry(export_transform_cases_500 COMMAND "${LIMBECK_PYTHON}" "${transform_cases}" --out "${many}"
-                     --images 500 --largest 4000 SLOW_S 300)
+                     --images 500 --largest 4000 SLOW_S 100)
   set_tests_properties(export_transform_cases_500 PROPERTIES FIXTURES_SETUP transform_cases_500)
-  limbeck_test_entry(data_torchvision_500 COMMAND data_test --gtest_filter=*TorchvisionTransforms* SLOW_S 200)
+  limbeck_test_entry(data_torchvision_500 COMMAND data_test --gtest_filter=*TorchvisionTransforms* SLOW_S 60)
   set_tests_properties(data_torchvision_500 PROPERTIES FIXTURES_REQUIRED transform_cases_500)
   set_property(TEST data_torchvision_500 APPEND PROPERTY ENVIRONMENT "LIMBECK_TRANSFORM_CASES=${many}")
 endif()
