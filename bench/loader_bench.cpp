@@ -2,7 +2,7 @@
 // worker threads, taken in turns. Before timing it checks that all of them give the same batches.
 //   loader_bench [FOLDER] [ROUNDS]
 #include "limbeck/core/machine.h"
-#include "limbeck/data/idx_dataset.h"
+#include "limbeck/data/files/idx_dataset.h"
 #include "limbeck/data/loader.h"
 #include "limbeck/data/open_dataset.h"
 

@@ -6,9 +6,9 @@
 #   readers_asan_slow_test  the same with all that works on what was read; 100,000 mutations a reader
 set(core_readers "limbeck/core/(error|file|json|safetensors|utf8)")
 set(readers "limbeck/(graph/weights/[^/]*|graph/capture/(archive|guards|program|pytree|symbols|sympy)|graph/(lmb|parse|text)"
-            "|data/(cifar|class_names|encoded_image|idx|image_|jpeg_|npy|orientation|png_)|recipe/(fields|options|read|schema|yaml))")
+            "|data/files/(cifar|class_names|encoded_image|idx|image_|jpeg_|npy|orientation|png_)|recipe/(fields|options|read|schema|yaml))")
 string(JOIN "" readers ${readers})
-set(slow_readers "limbeck/(graph/[^/]*|graph/weights/[^/]*|graph/capture/[^/]*|data/(cifar|class_names|encoded_image|idx|image_|jpeg_|npy|orientation|png_)|recipe/[^/]*)")
+set(slow_readers "limbeck/(graph/[^/]*|graph/weights/[^/]*|graph/capture/[^/]*|data/files/(cifar|class_names|encoded_image|idx|image_|jpeg_|npy|orientation|png_)|recipe/[^/]*)")
 
 # Absolute paths of the repository's sources that begin with `pattern`.
 function(limbeck_asan_sources pattern result)

@@ -16,8 +16,8 @@
 
 #include "limbeck/core/error.h"
 #include "limbeck/core/safetensors.h"
-#include "limbeck/data/image_folder.h"
-#include "limbeck/data/image_writer.h"
+#include "limbeck/data/files/image_folder.h"
+#include "limbeck/data/files/image_writer.h"
 
 namespace {
 

@@ -7,7 +7,7 @@
 #include "cli/console.h"
 #include "limbeck/core/format.h"
 #include "limbeck/core/table.h"
-#include "limbeck/data/encoded_image.h"
+#include "limbeck/data/files/encoded_image.h"
 #include "limbeck/data/open_dataset.h"
 #include "limbeck/data/transforms.h"
 

@@ -18,7 +18,7 @@
 #include "limbeck/core/format.h"
 #include "limbeck/core/machine.h"
 #include "limbeck/core/table.h"
-#include "limbeck/data/idx_dataset.h"
+#include "limbeck/data/files/idx_dataset.h"
 #include "limbeck/train/determinism.h"
 
 namespace limbeck::cli {

@@ -1,7 +1,7 @@
 // Makes a batch of given samples: the loader without order and threads. Immutable, so that workers share one.
 #pragma once
 
-#include "limbeck/data/image_writer.h"
+#include "limbeck/data/files/image_writer.h"
 #include "limbeck/data/loader.h"
 
 #include <span>

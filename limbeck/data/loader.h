@@ -4,7 +4,7 @@
 #pragma once
 
 #include "limbeck/data/dataset.h"
-#include "limbeck/data/encoded_image.h"
+#include "limbeck/data/files/encoded_image.h"
 #include "limbeck/data/transforms.h"
 #include "limbeck/data/transforms/mix.h"
 

@@ -2,8 +2,8 @@
 // shortest way to bring data of one's own.
 #pragma once
 
-#include "limbeck/data/class_names.h"
 #include "limbeck/data/dataset.h"
+#include "limbeck/data/files/class_names.h"
 
 namespace limbeck::data {
 

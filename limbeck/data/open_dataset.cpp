@@ -1,10 +1,10 @@
 #include "limbeck/data/open_dataset.h"
 
 #include "limbeck/core/error.h"
-#include "limbeck/data/array_dataset.h"
-#include "limbeck/data/cifar.h"
-#include "limbeck/data/idx_dataset.h"
-#include "limbeck/data/image_folder.h"
+#include "limbeck/data/files/array_dataset.h"
+#include "limbeck/data/files/cifar.h"
+#include "limbeck/data/files/idx_dataset.h"
+#include "limbeck/data/files/image_folder.h"
 #include "limbeck/data/synthetic.h"
 
 #include <fmt/ranges.h>

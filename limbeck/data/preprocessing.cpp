@@ -2,7 +2,7 @@
 
 #include "limbeck/core/error.h"
 #include "limbeck/core/json.h"
-#include "limbeck/data/image_file.h"
+#include "limbeck/data/files/image_file.h"
 #include "limbeck/data/transforms/options.h"
 
 #include <fmt/format.h>

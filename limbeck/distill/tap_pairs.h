@@ -15,7 +15,7 @@
 #include <vector>
 
 #include "limbeck/distill/distiller.h"
-#include "limbeck/train/set_member.h"
+#include "limbeck/train/sets/set_member.h"
 
 namespace limbeck::distill {
 

@@ -23,12 +23,12 @@
 #include <vector>
 
 #include "limbeck/train/loss_scaler.h"
-#include "limbeck/train/optimizer_ref.h"
 #include "limbeck/train/precision.h"
-#include "limbeck/train/role.h"
-#include "limbeck/train/role_scope.h"
-#include "limbeck/train/set_member.h"
-#include "limbeck/train/set_report.h"
+#include "limbeck/train/sets/optimizer_ref.h"
+#include "limbeck/train/sets/role.h"
+#include "limbeck/train/sets/role_scope.h"
+#include "limbeck/train/sets/set_member.h"
+#include "limbeck/train/sets/set_report.h"
 
 namespace limbeck::train {
 

@@ -3,8 +3,8 @@
 
 #include <memory>
 
-#include "limbeck/train/optimizer_ref.h"
-#include "limbeck/train/set_member.h"
+#include "limbeck/train/sets/optimizer_ref.h"
+#include "limbeck/train/sets/set_member.h"
 #include "python/src/held_object.h"
 
 namespace limbeck::python {

@@ -2,7 +2,7 @@
 
 #include "limbeck/core/error.h"
 #include "limbeck/core/file.h"
-#include "limbeck/data/idx_dataset.h"
+#include "limbeck/data/files/idx_dataset.h"
 #include "limbeck/data/synthetic.h"
 #include "limbeck/data/transforms.h"
 

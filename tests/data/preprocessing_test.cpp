@@ -4,7 +4,7 @@
 #include <gtest/gtest.h>
 
 #include "limbeck/core/error.h"
-#include "limbeck/data/image_file.h"
+#include "limbeck/data/files/image_file.h"
 
 namespace limbeck::data {
 namespace {

@@ -1,7 +1,7 @@
 #include "limbeck/data/transforms.h"
 
 #include "limbeck/core/error.h"
-#include "limbeck/data/image_writer.h"
+#include "limbeck/data/files/image_writer.h"
 #include "limbeck/data/memory_dataset.h"
 
 #include <ATen/ATen.h>

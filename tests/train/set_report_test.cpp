@@ -1,4 +1,4 @@
-#include "limbeck/train/set_report.h"
+#include "limbeck/train/sets/set_report.h"
 
 #include <gtest/gtest.h>
 

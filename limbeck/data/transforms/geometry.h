@@ -2,7 +2,7 @@
 // pad do it. Images are [C, H, W], uint8 or float32, on the CPU; results have the same dtype and may be views.
 #pragma once
 
-#include "limbeck/data/encoded_image.h"
+#include "limbeck/data/files/encoded_image.h"
 #include "limbeck/data/transforms/resize.h"
 
 namespace limbeck::data {

@@ -8,9 +8,9 @@
 #include <numeric>
 
 #include "limbeck/core/error.h"
-#include "limbeck/train/optim/choose_kernels.h"
-#include "limbeck/train/optim/dense_arrays.h"
-#include "limbeck/train/optim/element_jobs.h"
+#include "limbeck/train/optim/kernels/choose_kernels.h"
+#include "limbeck/train/optim/kernels/dense_arrays.h"
+#include "limbeck/train/optim/kernels/element_jobs.h"
 
 namespace limbeck::train {
 

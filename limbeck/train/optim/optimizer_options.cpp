@@ -5,7 +5,7 @@
 #include <array>
 
 #include "limbeck/core/error.h"
-#include "limbeck/train/optim/update_checks.h"
+#include "limbeck/train/optim/rules/update_checks.h"
 
 namespace limbeck::train {
 

@@ -7,7 +7,7 @@
 #include <string_view>
 #include <vector>
 
-#include "limbeck/train/optim/layerwise.h"
+#include "limbeck/train/optim/rules/layerwise.h"
 
 namespace limbeck::train {
 

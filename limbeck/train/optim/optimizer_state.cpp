@@ -1,11 +1,11 @@
 #include "limbeck/train/optim/optimizer_state.h"
 
-#include "limbeck/train/optim/adagrad.h"
-#include "limbeck/train/optim/adam.h"
-#include "limbeck/train/optim/lamb.h"
-#include "limbeck/train/optim/lars.h"
-#include "limbeck/train/optim/sgd.h"
-#include "limbeck/train/optim/split_sgd.h"
+#include "limbeck/train/optim/rules/adagrad.h"
+#include "limbeck/train/optim/rules/adam.h"
+#include "limbeck/train/optim/rules/lamb.h"
+#include "limbeck/train/optim/rules/lars.h"
+#include "limbeck/train/optim/rules/sgd.h"
+#include "limbeck/train/optim/rules/split_sgd.h"
 
 namespace limbeck::train {
 

@@ -2,9 +2,9 @@
 // themselves, so that they serve our Optimizer, torch::optim's state in C++ and torch.optim's in Python alike.
 #pragma once
 
-#include "limbeck/train/optim/adagrad.h"    // IWYU pragma: export
-#include "limbeck/train/optim/adam.h"       // IWYU pragma: export
-#include "limbeck/train/optim/gradients.h"  // IWYU pragma: export
-#include "limbeck/train/optim/lamb.h"       // IWYU pragma: export
-#include "limbeck/train/optim/lars.h"       // IWYU pragma: export
-#include "limbeck/train/optim/sgd.h"        // IWYU pragma: export
+#include "limbeck/train/optim/gradients.h"      // IWYU pragma: export
+#include "limbeck/train/optim/rules/adagrad.h"  // IWYU pragma: export
+#include "limbeck/train/optim/rules/adam.h"     // IWYU pragma: export
+#include "limbeck/train/optim/rules/lamb.h"     // IWYU pragma: export
+#include "limbeck/train/optim/rules/lars.h"     // IWYU pragma: export
+#include "limbeck/train/optim/rules/sgd.h"      // IWYU pragma: export

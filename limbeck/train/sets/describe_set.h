@@ -5,8 +5,8 @@
 #include <string>
 #include <vector>
 
-#include "limbeck/train/optimizer_ref.h"
-#include "limbeck/train/set_report.h"
+#include "limbeck/train/sets/optimizer_ref.h"
+#include "limbeck/train/sets/set_report.h"
 #include "limbeck/train/sets/update_plan.h"
 
 namespace limbeck::train {

@@ -1,7 +1,7 @@
 // A limbeck::Model as a member of a set.
 #pragma once
 
-#include "limbeck/train/set_member.h"
+#include "limbeck/train/sets/set_member.h"
 
 namespace limbeck::train {
 

@@ -11,9 +11,9 @@
 #include <unordered_map>
 #include <vector>
 
-#include "limbeck/train/optimizer_ref.h"
-#include "limbeck/train/role.h"
-#include "limbeck/train/set_member.h"
+#include "limbeck/train/sets/optimizer_ref.h"
+#include "limbeck/train/sets/role.h"
+#include "limbeck/train/sets/set_member.h"
 
 namespace limbeck::train {
 

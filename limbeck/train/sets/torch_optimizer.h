@@ -3,7 +3,7 @@
 
 #include <memory>
 
-#include "limbeck/train/optimizer_ref.h"
+#include "limbeck/train/sets/optimizer_ref.h"
 
 namespace limbeck::train {
 

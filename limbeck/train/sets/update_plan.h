@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-#include "limbeck/train/optimizer_ref.h"
+#include "limbeck/train/sets/optimizer_ref.h"
 #include "limbeck/train/sets/ownership.h"
 
 namespace limbeck::train {

@@ -1,4 +1,4 @@
-#include "limbeck/train/optim/kernels.h"
+#include "limbeck/train/optim/kernels/kernels.h"
 
 #include <gtest/gtest.h>
 

@@ -7,7 +7,7 @@
 #include <limits>
 
 #include "limbeck/core/error.h"
-#include "limbeck/train/optim/split_sgd.h"
+#include "limbeck/train/optim/rules/split_sgd.h"
 
 namespace limbeck::train {
 namespace {

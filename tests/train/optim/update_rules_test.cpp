@@ -14,7 +14,7 @@
 #include <memory>
 
 #include "limbeck/core/error.h"
-#include "limbeck/train/optim/operator_steps.h"
+#include "limbeck/train/optim/rules/operator_steps.h"
 
 namespace limbeck::train {
 namespace {

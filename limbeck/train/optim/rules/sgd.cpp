@@ -1,0 +1,69 @@
+#include "limbeck/train/optim/rules/sgd.h"
+
+#include <ATen/ATen.h>
+#include <ATen/core/grad_mode.h>
+
+#include "limbeck/core/error.h"
+#include "limbeck/train/optim/kernels/choose_kernels.h"
+#include "limbeck/train/optim/kernels/dense_arrays.h"
+#include "limbeck/train/optim/kernels/element_jobs.h"
+#include "limbeck/train/optim/rules/operator_steps.h"
+#include "limbeck/train/optim/rules/sgd_scalars.h"
+#include "limbeck/train/optim/rules/update_checks.h"
+
+namespace limbeck::train {
+
+namespace {
+
+using kernels::MomentumUse;
+
+/// Makes the buffer where the rule needs one and there is none.
+MomentumUse prepare_momentum(SgdTensors& item, const SgdRule& rule) {
+  if (rule.momentum == 0) return MomentumUse::none;
+  if (item.momentum_buffer.defined()) return MomentumUse::continued;
+  item.momentum_buffer = at::empty_like(item.parameter);
+  return MomentumUse::first;
+}
+
+void add_job(SgdTensors& item, const SgdRule& rule, double gradient_scale, DenseArrays& arrays, ElementJobs& jobs) {
+  const MomentumUse use = prepare_momentum(item, rule);
+  arrays.begin(item.parameter);
+  visit_kernels(item.parameter.scalar_type(), [&]<class T, class C>(const kernels::UpdateKernels<T, C>& chosen) {
+    const kernels::Arrays<T> array{.parameter = arrays.write<T>(item.parameter),
+                                   .gradient = arrays.read<T>(item.gradient),
+                                   .first = use == MomentumUse::none ? nullptr : arrays.write<T>(item.momentum_buffer)};
+    jobs.add(item.parameter.numel(), [array, step = chosen.sgd, scalars = sgd_scalars<C>(rule, use, gradient_scale)](
+                                         const ElementJobs::Chunk& chunk) {
+      step(array, {chunk.begin, chunk.end}, scalars);
+    });
+  });
+}
+
+}  // namespace
+
+void SgdRule::validate() const {
+  check_at_least_zero("sgd", "lr", lr);
+  check_at_least_zero("sgd", "momentum", momentum);
+  check_at_least_zero("sgd", "weight_decay", weight_decay);
+  LIMBECK_CHECK(!nesterov || (momentum > 0 && dampening == 0),
+                "[sgd] nesterov needs a momentum above 0 and dampening 0, got {} and {}", momentum, dampening);
+}
+
+void sgd_step(std::span<SgdTensors> tensors, const SgdRule& rule, double gradient_scale) {
+  const at::NoGradGuard no_grad;
+  rule.validate();
+  DenseArrays arrays;
+  ElementJobs jobs;
+  for (SgdTensors& item : tensors) {
+    if (!item.gradient.defined()) continue;
+    const UpdateSite site{.rule = "sgd", .parameter = item.name};
+    check_gradient(site, item.parameter, item.gradient);
+    check_state(site, "momentum_buffer", item.parameter, item.momentum_buffer);
+    has_kernels(item.parameter) ? add_job(item, rule, gradient_scale, arrays, jobs)
+                                : step_by_operators(item, rule, gradient_scale);
+  }
+  jobs.run();
+  arrays.finish();
+}
+
+}  // namespace limbeck::train

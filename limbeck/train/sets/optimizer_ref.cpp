@@ -1,0 +1,75 @@
+#include "limbeck/train/sets/optimizer_ref.h"
+
+#include <fmt/format.h>
+
+#include "limbeck/core/error.h"
+#include "limbeck/train/optim/optimizer.h"
+#include "limbeck/train/sets/torch_optimizer.h"
+
+namespace limbeck::train {
+
+namespace {
+
+/// limbeck::train::Optimizer, whose steps are fused as they are.
+class OwnOptimizer : public OptimizerAdapter {
+ public:
+  explicit OwnOptimizer(Optimizer& optimizer) : optimizer_(optimizer) {}
+
+  std::string name() const override { return "limbeck::train::Optimizer"; }
+  const void* identity() const override { return &optimizer_; }
+
+  std::vector<ParameterGroup> groups() const override {
+    std::vector<ParameterGroup> result;
+    for (const OptimizerGroup& own : optimizer_.groups()) {
+      ParameterGroup& group = result.emplace_back(ParameterGroup{.parameters = {}, .lr = own.options.lr});
+      for (const NamedTensor& parameter : own.parameters) {
+        group.parameters.push_back(parameter.tensor);
+        group.names.push_back(parameter.name);
+      }
+    }
+    return result;
+  }
+
+  at::Tensor step(const LossClosure&) override {
+    optimizer_.step();
+    return {};
+  }
+
+  StepSupport support() const override {
+    return {.is_fused = true, .reason = fmt::format("fused {}", optimizer_name(optimizer_.kind()))};
+  }
+
+  std::vector<at::Tensor> state_of(const at::Tensor& parameter) const override {
+    std::vector<at::Tensor> result;
+    for (const NamedTensor& own : optimizer_.parameters()) {
+      if (!own.tensor.is_same(parameter)) continue;
+      for (const NamedTensor& entry : optimizer_.state()) {
+        if (entry.name.substr(entry.name.find('/') + 1) == own.name) result.push_back(entry.tensor);
+      }
+    }
+    return result;
+  }
+
+ private:
+  Optimizer& optimizer_;
+};
+
+template <class T>
+T& checked(T* optimizer) {
+  LIMBECK_CHECK(optimizer != nullptr, "[optimize] an optimizer is a null pointer");
+  return *optimizer;
+}
+
+}  // namespace
+
+void OptimizerAdapter::zero_grad() {
+  for (const ParameterGroup& group : groups()) {
+    for (const at::Tensor& parameter : group.parameters) parameter.mutable_grad().reset();
+  }
+}
+
+OptimizerRef::OptimizerRef(torch::optim::Optimizer* optimizer) : adapter_(adapt_torch_optimizer(checked(optimizer))) {}
+
+OptimizerRef::OptimizerRef(Optimizer* optimizer) : adapter_(std::make_shared<OwnOptimizer>(checked(optimizer))) {}
+
+}  // namespace limbeck::train

@@ -1,0 +1,42 @@
+// What a role decides around one run of its model.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+#include <c10/core/GradMode.h>
+
+#include <optional>
+#include <span>
+#include <vector>
+
+#include "limbeck/model/model.h"
+#include "limbeck/train/precision.h"
+#include "limbeck/train/sets/role.h"
+#include "limbeck/train/sets/set_member.h"
+
+namespace limbeck::train {
+
+/// Mode, buffer writes and fusion of the runs of a model with that role; eval runs fuse nothing.
+MemberRun run_of(const Role& role, Fusion fusion);
+
+/// RAII: gradient recording and autocast as `role` and `precision` want them; restores what was before. A run whose
+/// role trains nothing records gradients only where an input requires one, and then not for `parameters`.
+class RoleScope {
+ public:
+  RoleScope(MemberRun run, const Role& role, Precision precision, std::span<const NamedTensor> parameters,
+            std::span<const at::Tensor> inputs);
+  ~RoleScope();
+  RoleScope(const RoleScope&) = delete;
+  RoleScope& operator=(const RoleScope&) = delete;
+
+  /// The run, without taps.
+  const MemberRun& run() const { return run_; }
+
+ private:
+  MemberRun run_;
+  std::vector<at::Tensor> held_;  // parameters whose requires_grad is off for the time of the run
+  c10::AutoGradMode gradients_;
+  bool previous_cache_enabled_;
+  std::optional<Autocast> autocast_;
+};
+
+}  // namespace limbeck::train
