@@ -12,7 +12,6 @@ import argparse
 import os
 import pathlib
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
@@ -20,35 +19,17 @@ import time
 import safetensors.torch
 import torch
 
-import pictures
-import torchvision_image  # first: it makes torchvision's decoder loadable
-import torchvision
-from torchvision.transforms.v2 import functional as F
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
+import pictures  # noqa: E402
+import torchvision_image  # noqa: E402, F401  first: it makes torchvision's decoder loadable
+import torchvision  # noqa: E402
+from side_by_side import Server, alternate, cpu_name, median_ratio  # noqa: E402
+from torchvision.transforms.v2 import functional as F  # noqa: E402
 
 LEAST_RATIO = 0.9
 MEAN, STDDEV = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]
 # Both libraries' decoders and resizes round alike but for a bit here and there: 1/255 in units of the result.
 TOLERANCE = 1.01 / 255 / min(STDDEV)
-
-
-class Limbeck:
-    """The server process."""
-
-    def __init__(self, server):
-        self.process = subprocess.Popen([server], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
-                                        env=dict(os.environ, OMP_NUM_THREADS="1"))
-
-    def ask(self, line):
-        self.process.stdin.write(line + "\n")
-        self.process.stdin.flush()
-        answer = self.process.stdout.readline()
-        if not answer:
-            raise SystemExit(f"the server refused: {line}")
-        return answer.rstrip("\n")
-
-    def close(self):
-        self.process.stdin.close()
-        self.process.wait()
 
 
 class Torchvision:
@@ -91,28 +72,23 @@ def check(limbeck, peer, folder):
     return share, scaled
 
 
-def compare(limbeck, peer, rounds):
-    """Milliseconds of each side in each turn, the order turned round each time."""
-    sides = {"torchvision": peer.time, "exact": lambda: float(limbeck.ask("time exact")),
-             "scaled": lambda: float(limbeck.ask("time scaled"))}
-    times = {name: [] for name in sides}
-    for turn in range(rounds + 1):
-        for name, run in list(sides.items())[::1 if turn % 2 == 0 else -1]:
-            times[name].append(run())
+def compare(limbeck, peer, turns):
+    """Milliseconds of each side in each turn; a first turn warms up."""
+    times = alternate({"torchvision": peer.time, "exact": lambda: float(limbeck.ask("time exact")),
+                       "scaled": lambda: float(limbeck.ask("time scaled"))}, turns + 1)
     return {name: values[1:] for name, values in times.items()}
 
 
 def run_set(options, name, short, long, count, folder):
     pictures.write_set(folder / "pictures", short, long, count)
-    limbeck = Limbeck(options.server)
+    limbeck = Server(options.server, threads=1)
     limbeck.ask(f"load {folder / 'pictures'} {options.side}")
     peer = Torchvision(limbeck.ask("choices"), options.side)
     share, scaled = check(limbeck, peer, folder)
     times = compare(limbeck, peer, options.rounds)
     limbeck.close()
     rate = {side: 1e3 * count / statistics.median(values) for side, values in times.items()}
-    ratio = {side: statistics.median(theirs / ours for theirs, ours in zip(times["torchvision"], times[side]))
-             for side in ("exact", "scaled")}
+    ratio = {side: median_ratio(times["torchvision"], times[side]) for side in ("exact", "scaled")}
     print(f"{name:>9} {rate['torchvision']:12.0f} {rate['exact']:8.0f} {ratio['exact']:7.2f} {rate['scaled']:8.0f} "
           f"{ratio['scaled']:7.2f}   {share:.4%} off by more than 1/255; scaled: {scaled:.2f}/255 off on average", flush=True)
     return ratio["exact"]
@@ -125,8 +101,7 @@ def main():
     parser.add_argument("--rounds", type=int, default=7)
     options = parser.parse_args()
     torch.set_num_threads(1)
-    cpu = next((line.split(":")[1].strip() for line in open("/proc/cpuinfo") if line.startswith("model name")), "?")
-    print(f"{cpu}, ISA {torch.backends.cpu.get_cpu_capability()}, one thread; torch {torch.__version__}, torchvision "
+    print(f"{cpu_name()}, ISA {torch.backends.cpu.get_cpu_capability()}, one thread; torch {torch.__version__}, torchvision "
           f"{torchvision.__version__}; load {os.getloadavg()[0]:.1f}; median of {options.rounds} turns, images/s")
     print(f"{'longer':>9} {'torchvision':>12} {'exact':>8} {'ratio':>7} {'scaled':>8} {'ratio':>7}")
     ratios = {}

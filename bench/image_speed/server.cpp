@@ -4,16 +4,15 @@
 // Commands on standard input, one a line; answers on standard output, one a line:
 //   load FOLDER SIDE        -> the number of images: reads the files of a folder of folders; results have SIDE pixels a
 //                              side
-//   choices                 -> "PATH TOP LEFT HEIGHT WIDTH FLIP" for each image, separated by tabs: what is drawn for
-//   it check FILE exact|scaled -> "ok": writes the results as safetensors, "images" [N, 3, SIDE, SIDE] time
-//   exact|scaled       -> milliseconds for all images
+//   choices                 -> "PATH TOP LEFT HEIGHT WIDTH FLIP" for each image, separated by tabs: what is drawn
+//   check FILE exact|scaled -> "ok": writes the results as safetensors, "images" [N, 3, SIDE, SIDE]
+//   time exact|scaled       -> milliseconds for all images
 #include <ATen/ATen.h>
 #include <ATen/Parallel.h>
 
-#include <chrono>
-#include <iostream>
 #include <sstream>
 
+#include "bench/server.h"
 #include "limbeck/core/error.h"
 #include "limbeck/core/safetensors.h"
 #include "limbeck/data/files/image_folder.h"
@@ -102,13 +101,14 @@ class Server {
 
   std::string time(std::istream& words) {
     const data::DecodeScale scale = parse_scale(words);
-    const auto start = std::chrono::steady_clock::now();
+    return limbeck::bench::time_rounds(1, [&] { run(scale); });
+  }
+
+  void run(data::DecodeScale scale) {
     for (std::size_t i = 0; i < samples_.size(); ++i) {
       const at::Tensor result = at::empty({3, side_, side_}, at::kFloat);
       write(i, scale, result.mutable_data_ptr<float>());
     }
-    return fmt::format("{}",
-                       std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start).count());
   }
 
   std::int64_t side_ = 0;
@@ -120,15 +120,6 @@ class Server {
 }  // namespace
 
 int main() {
-  at::set_num_threads(1);
   Server server;
-  for (std::string line; std::getline(std::cin, line);) {
-    try {
-      std::cout << server.answer(line) << std::endl;
-    } catch (const std::exception& error) {
-      std::cerr << error.what() << '\n';
-      return 1;
-    }
-  }
-  return 0;
+  return limbeck::bench::serve([&](const std::string& line) { return server.answer(line); });
 }

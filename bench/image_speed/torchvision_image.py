@@ -5,18 +5,15 @@ import importlib.util
 import pathlib
 import re
 import subprocess
+import sys
 import tempfile
 
 import torch
 
-# torchvision's Python code needs these two operators declared; their library is not needed.
-_library = torch.library.Library("torchvision", "FRAGMENT")
-for _schema in ("nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
-                "qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor"):
-    try:
-        _library.define(_schema)
-    except RuntimeError:
-        pass
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
+from side_by_side import declare_torchvision_operators  # noqa: E402
+
+_declared = declare_torchvision_operators()
 
 
 def _provide_cuda_symbols(image_library):

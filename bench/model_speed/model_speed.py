@@ -12,7 +12,6 @@ import json
 import os
 import platform
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
@@ -22,14 +21,10 @@ import safetensors.torch
 import torch
 import torch.nn.functional as F
 
-# torchvision's Python models need these two operators declared; its own library is not needed.
-_library = torch.library.Library("torchvision", "FRAGMENT")
-for _schema in ("nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
-                "qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor"):
-    try:
-        _library.define(_schema)
-    except RuntimeError:
-        pass
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+from side_by_side import Server, alternate, cpu_name, declare_torchvision_operators, median_ratio  # noqa: E402
+
+_declared = declare_torchvision_operators()
 import torchvision  # noqa: E402
 
 LIMIT = 1.05
@@ -73,27 +68,11 @@ class Eager:
         return times
 
 
-class Limbeck:
-    """The server process that holds our model."""
-
-    def __init__(self, server, environment):
-        self.process = subprocess.Popen([server], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
-                                        env=environment)
-
-    def ask(self, line):
-        self.process.stdin.write(line + "\n")
-        self.process.stdin.flush()
-        answer = self.process.stdout.readline()
-        if not answer:
-            raise SystemExit(f"the server refused: {line}")
-        return answer
+class Limbeck(Server):
+    """The process that holds our model."""
 
     def rounds(self, what, count):
-        return [float(word) for word in self.ask(f"{what} {count}").split()]
-
-    def close(self):
-        self.process.stdin.close()
-        self.process.wait()
+        return self.numbers(f"{what} {count}")
 
 
 def check(eager, limbeck, folder):
@@ -119,15 +98,12 @@ def check(eager, limbeck, folder):
 
 
 def compare(eager, limbeck, what, options):
-    """Alternating rounds, the order turned round each time. Returns a list of rounds for each side."""
-    rounds = {"eager": [], "limbeck": []}
-    sides = [("eager", eager), ("limbeck", limbeck)]
-    for _, side in sides:
+    """Alternating rounds. Returns a list of rounds for each side."""
+    sides = {"eager": eager, "limbeck": limbeck}
+    for side in sides.values():
         side.rounds(what, options.warm_up)
-    for turn in range(options.rounds):
-        for name, side in sides if turn % 2 == 0 else sides[::-1]:
-            rounds[name].append(side.rounds(what, options.iterations)[options.skip:])
-    return rounds
+    return alternate({name: lambda side=side: side.rounds(what, options.iterations)[options.skip:]
+                      for name, side in sides.items()}, options.rounds)
 
 
 def summary(rounds):
@@ -137,9 +113,7 @@ def summary(rounds):
 
 
 def paired_ratio(rounds):
-    """Median over the turns of the ratio within a turn: what else the machine does falls on both sides of it."""
-    return statistics.median(statistics.median(ours) / statistics.median(theirs)
-                             for ours, theirs in zip(rounds["limbeck"], rounds["eager"]))
+    return median_ratio(*([statistics.median(times) for times in rounds[side]] for side in ("limbeck", "eager")))
 
 
 def zoo_name(options):
@@ -162,7 +136,7 @@ def run_case(options, memory_format, dtype, folder):
     safetensors.torch.save_file({"x": x, "y": y}, data)
     layout = torch.channels_last if memory_format == "channels_last" else torch.contiguous_format
     eager = Eager(model, x, y, layout, dtype == "bf16")
-    limbeck = Limbeck(options.server, dict(os.environ, OMP_NUM_THREADS=str(options.threads)))
+    limbeck = Limbeck(options.server, threads=options.threads)
     limbeck.ask(f"load {options.limbeck_model or zoo_name(options)} {weights} {memory_format} {dtype} {options.threads}")
     limbeck.ask(f"data {data}")
     num_equal = check(eager, limbeck, folder)
@@ -185,8 +159,7 @@ def has_native_bf16():
 
 
 def machine():
-    cpu = next((line.split(":")[1].strip() for line in open("/proc/cpuinfo") if line.startswith("model name")), "?")
-    return {"cpu": cpu, "isa": torch.backends.cpu.get_cpu_capability(), "torch": torch.__version__,
+    return {"cpu": cpu_name(), "isa": torch.backends.cpu.get_cpu_capability(), "torch": torch.__version__,
             "python": platform.python_version()}
 
 

@@ -6,20 +6,18 @@
 //                                                contiguous|channels_last, fp32|bf16 (autocast)
 //   data FILE                                 -> "ok": safetensors with "x" and "y"
 //   check FILE                                -> "ok": writes eval outputs, and outputs, gradients and parameters of
-//   two
-//                                                training steps; the model is then as before
+//                                                two training steps; the model is then as before
 //   infer N | train N                         -> milliseconds of N runs each, separated by spaces
 #include <ATen/ATen.h>
 #include <ATen/Parallel.h>
 #include <ATen/core/grad_mode.h>
 #include <torch/optim/sgd.h>
 
-#include <chrono>
-#include <iostream>
 #include <memory>
 #include <optional>
 #include <sstream>
 
+#include "bench/server.h"
 #include "limbeck/core/error.h"
 #include "limbeck/graph/weights/state_dict.h"
 #include "limbeck/graph/weights/tensors.h"
@@ -118,16 +116,10 @@ class Server {
   }
 
   template <class Run>
-  std::string rounds(std::istream& words, const Run& run) {
+  static std::string rounds(std::istream& words, const Run& run) {
     int count = 0;
     words >> count;
-    std::ostringstream times;
-    for (int i = 0; i < count; ++i) {
-      const auto start = std::chrono::steady_clock::now();
-      run();
-      times << std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start).count() << ' ';
-    }
-    return times.str();
+    return limbeck::bench::time_rounds(count, run);
   }
 
   std::optional<Model> model_;
@@ -141,13 +133,5 @@ class Server {
 
 int main() {
   Server server;
-  for (std::string line; std::getline(std::cin, line);) {
-    try {
-      std::cout << server.answer(line) << std::endl;
-    } catch (const std::exception& error) {
-      std::cerr << error.what() << std::endl;
-      return 1;
-    }
-  }
-  return 0;
+  return limbeck::bench::serve([&](const std::string& line) { return server.answer(line); });
 }

@@ -1,9 +1,9 @@
 """A step of Limbeck's optimizers against torch.optim's, fused=True and foreach=True, on the parameters of real models.
 
-The same parameters and gradients, the same number of threads. Short rounds of the three alternate; of each round counts the
-fastest step, and each ratio is the median of the ratios within a turn, so that all see the machine's drift. Before timing, ten steps of all must agree. The
-share of bandwidth is what a step must read and write at least, by the bandwidth that ATen's a[i] += c * b[i] reaches in the
-server's process just before.
+The same parameters and gradients, the same number of threads. Short rounds of the three alternate; of each round counts
+the fastest step, and each ratio is the median of the ratios within a turn, so that all see the machine's drift. Before
+timing, ten steps of all must agree. The share of bandwidth is what a step must read and write at least, by the bandwidth
+that ATen's a[i] += c * b[i] reaches in the server's process just before.
 
     .venv/bin/python bench/optimizer/optimizer_bench.py --server build/release/bench/optimizer_server
 """
@@ -12,7 +12,6 @@ import argparse
 import os
 import platform
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
@@ -21,14 +20,10 @@ from pathlib import Path
 import safetensors.torch
 import torch
 
-# torchvision's Python code needs these two operators declared; its own library is not needed.
-_library = torch.library.Library("torchvision", "FRAGMENT")
-for _schema in ("nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
-                "qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor"):
-    try:
-        _library.define(_schema)
-    except RuntimeError:
-        pass
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+from side_by_side import Server, alternate, cpu_name, declare_torchvision_operators, median_ratio  # noqa: E402
+
+_declared = declare_torchvision_operators()
 import timm  # noqa: E402
 
 # Floats read and written for each element: parameter and states both ways, the gradient in.
@@ -41,24 +36,15 @@ CASES = {
 LIMIT = 1.05
 
 
-class Server:
+class Limbeck(Server):
     """Our side."""
 
     def __init__(self, path, threads):
-        self.process = subprocess.Popen([path], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
-                                        env=dict(os.environ, OMP_NUM_THREADS=str(threads)))
+        super().__init__(path, threads)
         self.ask(f"threads {threads}")
 
-    def ask(self, line):
-        self.process.stdin.write(line + "\n")
-        self.process.stdin.flush()
-        answer = self.process.stdout.readline()
-        if not answer:
-            raise SystemExit(f"the server refused: {line}")
-        return answer
-
     def rounds(self, count):
-        return [float(word) for word in self.ask(f"step {count}").split()]
+        return self.numbers(f"step {count}")
 
 
 class Torch:
@@ -94,17 +80,9 @@ def check(sides, server, folder):
 
 
 def compare(sides, options):
-    """Alternating rounds, the order turned round each time. Returns each side's fastest step of every turn."""
-    fastest = {name: [] for name in sides}
-    for turn in range(options.rounds):
-        order = list(sides) if turn % 2 == 0 else list(sides)[::-1]
-        for name in order:
-            fastest[name].append(min(sides[name].rounds(options.iterations)[1:]))
-    return fastest
-
-
-def ratio(ours, theirs):
-    return statistics.median(a / b for a, b in zip(ours, theirs))
+    """Each side's fastest step of every turn."""
+    return alternate({name: lambda side=side: min(side.rounds(options.iterations)[1:]) for name, side in sides.items()},
+                     options.rounds)
 
 
 def run_case(name, values, gradients, server, options, folder):
@@ -119,7 +97,7 @@ def run_case(name, values, gradients, server, options, folder):
     ours = statistics.median(turns["limbeck"])
     num_elements = sum(value.numel() for value in values.values())
     reached = 4 * floats * num_elements / ours / 1e6
-    ratios = {variant: ratio(turns["limbeck"], turns[variant]) for variant in peers}
+    ratios = {variant: median_ratio(turns["limbeck"], turns[variant]) for variant in peers}
     print(f"{name:<15} {ours:8.2f} {statistics.median(turns['fused']):8.2f} "
           f"{statistics.median(turns['foreach']):8.2f}   {ratios['fused']:5.3f}  {ratios['foreach']:7.3f}   "
           f"{reached:6.1f} of {peak:5.1f} GB/s", flush=True)
@@ -136,7 +114,7 @@ def run_model(model, options, folder):
     print(f"{'':<15} {'ms':>8} {'ms':>8} {'ms':>8}   fused      foreach    of triad's")
     slow = []
     for name in CASES:
-        server = Server(options.server, options.threads)
+        server = Limbeck(options.server, options.threads)
         for what, tensors in (("parameters", values), ("gradients", gradients)):
             safetensors.torch.save_file(tensors, folder / what)
         server.ask(f"parameters {folder / 'parameters'} contiguous")
@@ -157,8 +135,7 @@ def main():
     parser.add_argument("--iterations", type=int, default=6, help="steps in a round, of which the first does not count")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
-    cpu = next((line.split(":")[1].strip() for line in open("/proc/cpuinfo") if line.startswith("model name")), "?")
-    print(f"{cpu}, {options.threads} threads, torch {torch.__version__} ({torch.backends.cpu.get_cpu_capability()}), "
+    print(f"{cpu_name()}, {options.threads} threads, torch {torch.__version__} ({torch.backends.cpu.get_cpu_capability()}), "
           f"Python {platform.python_version()}, load {os.getloadavg()[0]:.1f}")
     slow = []
     with tempfile.TemporaryDirectory() as folder:

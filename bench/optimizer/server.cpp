@@ -16,12 +16,11 @@
 #include <ATen/core/grad_mode.h>
 
 #include <algorithm>
-#include <chrono>
-#include <iostream>
 #include <map>
 #include <optional>
 #include <sstream>
 
+#include "bench/server.h"
 #include "limbeck/core/error.h"
 #include "limbeck/graph/weights/state_dict.h"
 #include "limbeck/graph/weights/tensors.h"
@@ -33,11 +32,7 @@ namespace {
 using limbeck::train::Optimizer;
 using limbeck::train::OptimizerOptions;
 using limbeck::weights::NamedTensor;
-using Clock = std::chrono::steady_clock;
-
-double milliseconds_since(Clock::time_point start) {
-  return std::chrono::duration<double, std::milli>(Clock::now() - start).count();
-}
+namespace bench = limbeck::bench;
 
 void set_option(OptimizerOptions& options, const std::string& key, const std::string& value) {
   const std::map<std::string, double*> numbers = {{"lr", &options.lr},
@@ -137,13 +132,7 @@ class Server {
   }
 
   std::string steps(int count) {
-    std::ostringstream times;
-    for (int i = 0; i < count; ++i) {
-      const Clock::time_point start = Clock::now();
-      optimizer_->step();
-      times << milliseconds_since(start) << ' ';
-    }
-    return times.str();
+    return bench::time_rounds(count, [this] { optimizer_->step(); });
   }
 
   std::vector<NamedTensor> detached() const {
@@ -164,9 +153,9 @@ class Server {
     const at::Tensor a = at::ones({kElements}), b = at::ones({kElements});
     double best_ms = 1e9;
     for (int i = 0; i < 10; ++i) {
-      const Clock::time_point start = Clock::now();
+      const bench::Clock::time_point start = bench::Clock::now();
       a.add_(b, 0.5);
-      best_ms = std::min(best_ms, milliseconds_since(start));
+      best_ms = std::min(best_ms, bench::milliseconds_since(start));
     }
     return std::to_string(3.0 * sizeof(float) * kElements / best_ms / 1e6);
   }
@@ -179,13 +168,5 @@ class Server {
 
 int main() {
   Server server;
-  for (std::string line; std::getline(std::cin, line);) {
-    try {
-      std::cout << server.answer(line) << std::endl;
-    } catch (const std::exception& error) {
-      std::cerr << error.what() << std::endl;
-      return 1;
-    }
-  }
-  return 0;
+  return bench::serve([&](const std::string& line) { return server.answer(line); });
 }
