@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <exception>
 #include <utility>
 
 #include "limbeck/core/error.h"
@@ -15,6 +16,7 @@
 #include "limbeck/train/optim/gradients.h"
 #include "limbeck/train/sets/describe_set.h"
 #include "limbeck/train/sets/update_plan.h"
+#include "limbeck/train/update.h"
 
 namespace limbeck::train {
 
@@ -76,9 +78,16 @@ struct ModelSet::Impl {
   std::vector<std::vector<NamedTensor>> parameters;  // by member, as of `signature`
   std::vector<bool> was_warned_of;                   // by optimizer
 
-  int64_t micro_batches = 0;         // step() calls since the last update
-  bool has_fresh_gradients = false;  // backward() since the last step()
-  std::vector<at::Tensor> losses;    // since the last update
+  /// What an optimizer has of gradients.
+  struct Turn {
+    bool is_fresh = false;     // backward() since its last step
+    bool is_spent = false;     // it stepped from them: the next backward() forgets them
+    bool has_stepped = false;  // alone, since the last update_scale()
+  };
+  std::vector<Turn> turns;         // by optimizer
+  int64_t micro_batches = 0;       // step() calls since the last update
+  bool has_overflown = false;      // in a step of one optimizer since the last update_scale()
+  std::vector<at::Tensor> losses;  // since the last update
   int64_t updates = 0;
 
   /// Ownership anew where groups or models changed.
@@ -128,15 +137,35 @@ struct ModelSet::Impl {
     fail<InvalidArgument>("[optimize] no model '{}' in the set.{}", name, nearest_hint(name, names));
   }
 
+  std::size_t index_of(const OptimizerRef& optimizer) const {
+    const auto same = [&](const OptimizerRef& own) { return own->identity() == optimizer->identity(); };
+    const auto found = std::find_if(optimizers.begin(), optimizers.end(), same);
+    LIMBECK_CHECK(found != optimizers.end(), "[optimize] {} is none of the {} optimizers of the set", optimizer->name(),
+                  optimizers.size());
+    return static_cast<std::size_t>(found - optimizers.begin());
+  }
+
   // --- gradients -----------------------------------------------------------------------------------------------
-  bool is_fresh_step() const { return micro_batches == 0 && !has_fresh_gradients; }
+  bool has_fresh_gradients() const {
+    return std::any_of(turns.begin(), turns.end(), [](const Turn& turn) { return turn.is_fresh; });
+  }
 
   void forget_gradients() {
     refresh();
     clear_gradients(plan->with_gradient);
-    losses.clear();
-    micro_batches = 0;
-    has_fresh_gradients = false;
+    begin_next_step();
+  }
+
+  void forget_gradients_of(std::size_t optimizer) {
+    for (const NamedTensor& parameter : plan->updated_by[optimizer]) parameter.tensor.mutable_grad().reset();
+    turns[optimizer].is_fresh = turns[optimizer].is_spent = false;
+  }
+
+  void forget_spent_gradients() {
+    if (micro_batches == 0 && !has_fresh_gradients()) return forget_gradients();
+    for (std::size_t i = 0; i < turns.size(); ++i) {
+      if (turns[i].is_spent) forget_gradients_of(i);
+    }
   }
 
   void backward(const at::Tensor& loss, RetainGraph retain) {
@@ -145,18 +174,32 @@ struct ModelSet::Impl {
     LIMBECK_CHECK(loss.requires_grad(),
                   "[optimize] the loss has no gradient: no model with the role train had a part in it, or gradients "
                   "were off");
-    if (is_fresh_step()) forget_gradients();
+    forget_spent_gradients();
     const double factor = (scaler ? scaler->scale() : 1.0) / static_cast<double>(options.accumulate);
     // A float16 loss could not carry the scale.
     const at::Tensor wide = loss.scalar_type() == at::kHalf ? loss.to(at::kFloat) : loss;
     wide.backward(factor == 1 ? at::Tensor() : at::full_like(wide, factor), retain == RetainGraph::yes);
     losses.push_back(loss.detach());
-    has_fresh_gradients = true;
+    for (Turn& turn : turns) turn.is_fresh = true;
   }
 
   // --- steps ---------------------------------------------------------------------------------------------------
-  std::vector<at::Tensor> gradients() const {
-    std::vector<at::Tensor> result = gradients_of(plan->updated);
+  using Indices = std::vector<std::size_t>;
+
+  /// Those that update something, in their order.
+  Indices busy_optimizers() const {
+    Indices busy;
+    for (std::size_t i = 0; i < optimizers.size(); ++i) {
+      if (!plan->is_idle[i]) busy.push_back(i);
+    }
+    return busy;
+  }
+
+  std::vector<at::Tensor> gradients(const Indices& which) const {
+    std::vector<at::Tensor> result;
+    for (const std::size_t i : which) {
+      for (const NamedTensor& parameter : plan->updated_by[i]) result.push_back(parameter.tensor.grad());
+    }
     const bool has_any = std::any_of(result.begin(), result.end(), [](const at::Tensor& g) { return g.defined(); });
     LIMBECK_CHECK(has_any,
                   "[optimize] no parameter that an optimizer owns has a gradient: the loss does not depend on them");
@@ -169,8 +212,10 @@ struct ModelSet::Impl {
   }
 
   /// The next step starts afresh.
-  [[noreturn]] void fail_not_finite() {
-    const std::string parameter = first_not_finite(plan->updated);
+  [[noreturn]] void fail_not_finite(const Indices& which) {
+    std::string parameter;
+    for (std::size_t i = 0; i < which.size() && parameter.empty(); ++i)
+      parameter = first_not_finite(plan->updated_by[which[i]]);
     const std::string what = are_losses_finite() ? "gradients" : "loss";
     begin_next_step();
     fail<InvalidArgument>(
@@ -179,59 +224,119 @@ struct ModelSet::Impl {
         what, updates + 1, parameter.empty() ? "" : fmt::format(", first in the gradient of {}", parameter));
   }
 
-  /// Unscales, weights and clips the gradients in place. Nothing where they are not finite.
-  std::optional<double> finish_gradients(double factor) {
-    const std::vector<at::Tensor> all = gradients();
-    const GradientStatistics statistics = gradient_statistics(all);
-    if (!statistics.is_finite || !are_losses_finite()) return std::nullopt;
-    const double norm = statistics.norm * factor;
-    if (options.clip_norm > 0) factor *= clip_factor(norm, options.clip_norm);
-    if (factor != 1) scale_gradients(all, factor);
-    return norm;
+  /// What the gradients of these optimizers, times `factor`, allow.
+  UpdateDecision decide(const Indices& which, double factor) const {
+    UpdateDecision decision = decide_update(gradients(which), {.factor = factor, .clip_norm = options.clip_norm});
+    decision.is_finite = decision.is_finite && are_losses_finite();
+    return decision;
+  }
+
+  void step_one(std::size_t i, double gradient_scale) {
+    if (optimizers[i]->step_scaled(gradient_scale)) return;
+    if (gradient_scale != 1) scale_gradients(gradients_of(plan->updated_by[i]), gradient_scale);
+    optimizers[i]->step({});
+  }
+
+  void step_all(const Indices& which, double gradient_scale) {
+    const HiddenGradients hidden(plan->untouchable);
+    for (const std::size_t i : which) {
+      try {
+        step_one(i, gradient_scale);
+      } catch (const std::exception&) {
+        optimizers[i]->rethrow_with(half_made_step_note(updates + 1, optimizers, which, i));
+      }
+    }
+    ++updates;
   }
 
   /// Updates from the gradients of `num_micro_batches`, whose losses were weighted for options.accumulate of them.
   SetStep update(int64_t num_micro_batches) {
     refresh();
     const double weight = static_cast<double>(options.accumulate) / static_cast<double>(num_micro_batches);
-    const std::optional<double> norm = finish_gradients(weight / (scaler ? scaler->scale() : 1.0));
-    if (!norm && !scaler) fail_not_finite();
+    const Indices which = busy_optimizers();
+    const UpdateDecision decision = decide(which, weight / (scaler ? scaler->scale() : 1.0));
+    if (!decision.is_finite && !scaler) fail_not_finite(which);
     begin_next_step();
-    if (scaler) scaler->update(!norm);
-    if (!norm) return {.is_skipped = true};
-    const HiddenGradients hidden(plan->untouchable);
-    for (std::size_t i = 0; i < optimizers.size(); ++i) {
-      if (!plan->is_idle[i]) optimizers[i]->step({});
-    }
-    ++updates;
-    return {.is_updated = true, .grad_norm = *norm};
+    if (scaler) end_iteration(has_overflown || !decision.is_finite);
+    if (!decision.is_finite) return {.is_skipped = true};
+    step_all(which, decision.gradient_scale);
+    return {.is_updated = true, .grad_norm = decision.grad_norm};
   }
 
   /// Gradients stay readable; the next backward() forgets them.
   void begin_next_step() {
     micro_batches = 0;
-    has_fresh_gradients = false;
+    for (Turn& turn : turns) turn.is_fresh = turn.is_spent = false;
     losses.clear();
   }
 
+  void end_iteration(bool is_overflow) {
+    for (Turn& turn : turns) turn.has_stepped = false;
+    has_overflown = false;
+    scaler->update(is_overflow);
+  }
+
   SetStep end_micro_batch() {
-    LIMBECK_CHECK(has_fresh_gradients,
+    LIMBECK_CHECK(has_fresh_gradients(),
                   "[optimize] step() without a backward() of the set before it: call set.backward(loss), not "
                   "loss.backward()");
-    has_fresh_gradients = false;
+    for (Turn& turn : turns) turn.is_fresh = false;
     if (++micro_batches < options.accumulate) return {};
     return update(micro_batches);
   }
 
+  // --- one optimizer at a time -----------------------------------------------------------------------------------
+  void check_turn(std::size_t i) const {
+    const std::string name = optimizers[i]->name();
+    LIMBECK_CHECK(!optimizers[i]->needs_closure(), "[optimize] {} needs a closure: call step(closure)", name);
+    LIMBECK_CHECK(options.accumulate == 1,
+                  "[optimize] a step of {} alone updates at once: accumulate must be 1, got {}. Call backward() for "
+                  "each micro-batch with its share of the loss, then step.",
+                  name, options.accumulate);
+    LIMBECK_CHECK(turns[i].is_fresh, "[optimize] step of {} without a backward() of the set since its last", name);
+    LIMBECK_CHECK(!scaler || !turns[i].has_stepped,
+                  "[optimize] {} has stepped since the last update_scale(): call it once an iteration, after the steps "
+                  "of all optimizers",
+                  name);
+  }
+
+  SetStep step_alone(std::size_t i) {
+    refresh();
+    if (plan->is_idle[i]) return {};
+    check_turn(i);
+    const Indices which{i};
+    const UpdateDecision decision = decide(which, 1 / (scaler ? scaler->scale() : 1.0));
+    if (!decision.is_finite && !scaler) fail_not_finite(which);
+    turns[i] = {.is_fresh = false, .is_spent = true, .has_stepped = true};
+    losses.clear();
+    if (!decision.is_finite) {
+      has_overflown = true;
+      return {.is_skipped = true};
+    }
+    step_all(which, decision.gradient_scale);
+    return {.is_updated = true, .grad_norm = decision.grad_norm};
+  }
+
+  void update_scale() {
+    if (!scaler) return;
+    LIMBECK_CHECK(std::any_of(turns.begin(), turns.end(), [](const Turn& turn) { return turn.has_stepped; }),
+                  "[optimize] update_scale() without a step(optimizer) since the last one: step() of all optimizers "
+                  "updates the scale by itself");
+    end_iteration(has_overflown);
+  }
+
+  // --- closures --------------------------------------------------------------------------------------------------
   /// Runs the user's closure and makes its gradients ready for an optimizer. Returns the loss; sets `norm`.
   at::Tensor evaluate(const LossClosure& closure, double& norm) {
     begin_next_step();
     const at::AutoGradMode on(true);
     const at::Tensor loss = closure();
-    LIMBECK_CHECK(has_fresh_gradients, "[optimize] the closure of step() must call backward() of the set");
-    const std::optional<double> finished = finish_gradients(1);
-    if (!finished) fail_not_finite();
-    norm = *finished;
+    LIMBECK_CHECK(has_fresh_gradients(), "[optimize] the closure of step() must call backward() of the set");
+    const Indices which = busy_optimizers();
+    const UpdateDecision decision = decide(which, 1);
+    if (!decision.is_finite) fail_not_finite(which);
+    if (decision.gradient_scale != 1) scale_gradients(gradients(which), decision.gradient_scale);
+    norm = decision.grad_norm;
     return loss;
   }
 
@@ -270,6 +375,7 @@ ModelSet::ModelSet(std::vector<SetModel> models, std::vector<OptimizerRef> optim
   impl_->options = options;
   if (options.freed_memory == FreedMemory::kept) impl_->memory.emplace();
   if (precision == Precision::fp16) impl_->scaler.emplace(options.scaler);
+  impl_->turns.resize(impl_->optimizers.size());
   impl_->check_closures();
   impl_->refresh();
 }
@@ -312,11 +418,20 @@ SetStep ModelSet::step(const LossClosure& closure) {
 }
 
 SetStep ModelSet::finish_accumulation() {
-  const int64_t done = impl_->micro_batches + (impl_->has_fresh_gradients ? 1 : 0);
+  const int64_t done = impl_->micro_batches + (impl_->has_fresh_gradients() ? 1 : 0);
   return done == 0 ? SetStep{} : impl_->update(done);
 }
 
 void ModelSet::zero_grad() { impl_->forget_gradients(); }
+
+SetStep ModelSet::step(const OptimizerRef& optimizer) { return impl_->step_alone(impl_->index_of(optimizer)); }
+
+void ModelSet::zero_grad(const OptimizerRef& optimizer) {
+  impl_->refresh();
+  impl_->forget_gradients_of(impl_->index_of(optimizer));
+}
+
+void ModelSet::update_scale() { impl_->update_scale(); }
 
 Role ModelSet::role(std::string_view name) const { return *impl_->members[impl_->index_of(name)].role; }
 

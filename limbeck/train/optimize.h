@@ -91,8 +91,10 @@ class ModelSet {
   void backward(const at::Tensor& loss, RetainGraph retain = RetainGraph::no);
 
   /// Ends a micro-batch; at every `accumulate`-th call unscales, checks, clips and updates. Gradients stay readable
-  /// until the next backward(). Throws InvalidArgument when loss or gradients are not finite (weights stand; in fp16
-  /// the step is skipped instead), when backward() was not called, and for groups that came to own what they must not.
+  /// until the next backward(), as it made them: with the loss scale and not clipped, except those of optimizers that
+  /// have no fused rule. Throws InvalidArgument when loss or gradients are not finite (weights stand; in fp16 the step
+  /// is skipped instead), when backward() was not called, and for groups that came to own what they must not. What an
+  /// optimizer throws is thrown on with a note that says which ones had updated by then.
   SetStep step();
   /// The same for optimizers that evaluate the model themselves (LBFGS): `closure` calls forward and backward and
   /// returns the loss. It is called once for all optimizers that need none. If it throws, weights stand.
@@ -101,6 +103,17 @@ class ModelSet {
   SetStep finish_accumulation();
   /// Forgets the gradients of all trained models and the micro-batches so far.
   void zero_grad();
+
+  /// One optimizer at a time, for models that train in turns (generator and discriminator): step() of that one alone,
+  /// with a norm, a clipping and in fp16 an overflow of its own. The gradients of all others stay, those of this one
+  /// are forgotten by the next backward(). Throws InvalidArgument as step() does; for an optimizer that is not of the
+  /// set; with accumulate above 1; and in fp16 where update_scale() is due.
+  SetStep step(const OptimizerRef& optimizer);
+  /// Forgets the gradients of what that optimizer updates: those, too, that another one's loss left there.
+  void zero_grad(const OptimizerRef& optimizer);
+  /// fp16: ends an iteration of steps of single optimizers, as torch.amp.GradScaler.update() does: the scale is lowered
+  /// if one of them overflowed. Else nothing. Throws InvalidArgument where none of them stepped.
+  void update_scale();
 
   Role role(std::string_view name) const;
   SetMember& member(std::string_view name);

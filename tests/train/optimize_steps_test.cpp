@@ -7,6 +7,7 @@
 
 #include "limbeck/core/error.h"
 #include "limbeck/graph/builder.h"
+#include "limbeck/train/optim/gradients.h"
 #include "limbeck/train/optim/optimizer.h"
 #include "tests/train/set_networks.h"
 
@@ -300,18 +301,31 @@ TEST(OptimizeSteps, AccumulationEqualsTheLargeBatch) {
   EXPECT_LE(largest_difference(model, large), kTolerance);
 }
 
-TEST(OptimizeSteps, ClipAsPyTorchAndTellTheNormBefore) {
-  const Model model = linear_adapter(4, 3, 1);
-  const OptimizerPtr optimizer = make_optimizer(Kind::sgd, model.parameters());
-  ModelSet set = optimize({{"m", model, Role::train}}, {optimizer.get()}, Precision::fp32, {.clip_norm = 0.01});
-  const at::Tensor x = at::ones({2, 4});
-  set.backward(adapter_loss(set, x));
+double norm_of(const Model& model) {
   double square = 0;
   for (const at::Tensor& parameter : model.parameters()) square += parameter.grad().square().sum().item<double>();
-  EXPECT_NEAR(set.step().grad_norm, std::sqrt(square), 1e-5);
-  square = 0;
-  for (const at::Tensor& parameter : model.parameters()) square += parameter.grad().square().sum().item<double>();
-  EXPECT_NEAR(std::sqrt(square), 0.01, 1e-6);  // gradients stay readable after the step
+  return std::sqrt(square);
+}
+
+/// By a fused rule, which clips as it steps, and by an optimizer of its own step(), whose gradients are clipped first.
+TEST(OptimizeSteps, ClipAsPyTorchAndTellTheNormBefore) {
+  for (const Kind kind : {Kind::sgd, Kind::rmsprop}) {
+    const Model model = linear_adapter(4, 3, 1), eager = linear_adapter(4, 3, 1);
+    const OptimizerPtr optimizer = make_optimizer(kind, model.parameters());
+    const OptimizerPtr reference = make_optimizer(kind, eager.parameters());
+    ModelSet set = optimize({{"m", model, Role::train}}, {optimizer.get()}, Precision::fp32, {.clip_norm = 0.01});
+    for (int step = 0; step < 3; ++step) {
+      const at::Tensor x = at::ones({2, 4}) * (step + 1);
+      set.backward(adapter_loss(set, x));
+      const double norm = norm_of(model);
+      EXPECT_NEAR(set.step().grad_norm, norm, 1e-5);
+      EXPECT_NEAR(norm_of(model), kind == Kind::sgd ? norm : 0.01, 1e-6);  // gradients stay readable after the step
+      adapter_by_hand(eager, x).square().mean().backward();
+      clip_grad_norm(eager.named_parameters(), 0.01);
+      step_eagerly(*reference);
+      EXPECT_LE(largest_difference(model, eager), kTolerance);
+    }
+  }
 }
 
 TEST(OptimizeSteps, SeveralLossesAddUpAndZeroGradForgets) {

@@ -6,6 +6,7 @@
 
 #include "limbeck/core/error.h"
 #include "limbeck/train/optim/gradients.h"
+#include "limbeck/train/update.h"
 
 namespace limbeck::train {
 
@@ -35,17 +36,11 @@ StepOutcome Stepper::operator()(const data::Batch& first, data::Loader& loader, 
     outcome.is_skipped = true;  // none of them could be read, and the loader was told to go on
     return outcome;
   }
-  correct_for_missing(outcome, group);
-  update(outcome, lr_factor);
+  // A loader that skips what it cannot read gives less than was planned for.
+  const double missing = static_cast<double>(group.samples) / static_cast<double>(outcome.samples);
+  outcome.loss *= missing;
+  update(outcome, missing, lr_factor);
   return outcome;
-}
-
-/// A loader that skips what it cannot read gives less than was planned for.
-void Stepper::correct_for_missing(StepOutcome& outcome, const BatchGroup& group) {
-  if (outcome.samples == group.samples) return;
-  const double factor = static_cast<double>(group.samples) / static_cast<double>(outcome.samples);
-  scale_gradients(gradients_of(state_.optimizer->parameters()), factor);
-  outcome.loss *= factor;
 }
 
 /// A batch's loss is the mean over its samples: it counts as many of the group's as there are.
@@ -68,17 +63,19 @@ StepResult Stepper::evaluate_objective(const data::Batch& batch) {
   return objective_(batch, state_.progress);
 }
 
-void Stepper::update(StepOutcome& outcome, double lr_factor) {
-  const std::vector<NamedTensor>& parameters = state_.optimizer->parameters();
-  if (state_.scaler != nullptr) scale_gradients(gradients_of(parameters), 1 / state_.scaler->scale());
-  outcome.grad_norm = options_.clip_norm > 0 ? clip_grad_norm(parameters, options_.clip_norm) : grad_norm(parameters);
-  if (state_.scaler != nullptr) {
-    outcome.is_skipped = !std::isfinite(outcome.grad_norm);
-    state_.scaler->update(outcome.is_skipped);
+void Stepper::update(StepOutcome& outcome, double factor, double lr_factor) {
+  LossScaler* const scaler = state_.scaler;
+  if (scaler != nullptr) factor /= scaler->scale();
+  const UpdateDecision decision =
+      decide_update(gradients_of(state_.optimizer->parameters()), {.factor = factor, .clip_norm = options_.clip_norm});
+  outcome.grad_norm = decision.grad_norm;
+  if (scaler != nullptr) {
+    outcome.is_skipped = !decision.is_finite;
+    scaler->update(outcome.is_skipped);
     if (outcome.is_skipped) return;
   }
   check_finite(outcome.grad_norm, "norm of the gradients");
-  state_.optimizer->step(lr_factor);
+  state_.optimizer->step(lr_factor, decision.gradient_scale);
 }
 
 void Stepper::check_finite(double value, const char* what) const {

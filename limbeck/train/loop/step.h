@@ -29,10 +29,9 @@ class Stepper {
   StepOutcome operator()(const data::Batch& first, data::Loader& loader, const BatchGroup& group, double lr_factor);
 
  private:
-  void correct_for_missing(StepOutcome& outcome, const BatchGroup& group);
   void add_batch(const data::Batch& batch, const BatchGroup& group, StepOutcome& outcome);
   StepResult evaluate_objective(const data::Batch& batch);
-  void update(StepOutcome& outcome, double lr_factor);
+  void update(StepOutcome& outcome, double factor, double lr_factor);
   void check_finite(double value, const char* what) const;
 
   TrainingState& state_;

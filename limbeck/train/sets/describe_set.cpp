@@ -1,6 +1,6 @@
 #include "limbeck/train/sets/describe_set.h"
 
-#include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 
@@ -86,6 +86,24 @@ SetReport describe_set(const std::vector<Member>& members, const std::vector<Opt
     if (plan.is_idle[i]) report.warnings.push_back(idle_optimizer_warning(i, *optimizers[i]));
   }
   return report;
+}
+
+std::string half_made_step_note(int64_t step, const std::vector<OptimizerRef>& optimizers,
+                                const std::vector<std::size_t>& which, std::size_t failed) {
+  const auto name = [&](std::size_t i) { return fmt::format("optimizer {} ({})", i, optimizers[i]->name()); };
+  std::vector<std::string> before, after;
+  bool is_reached = false;
+  for (const std::size_t i : which) {
+    if (i == failed) is_reached = true;
+    if (i != failed) (is_reached ? after : before).push_back(name(i));
+  }
+  const auto list = [](const std::vector<std::string>& names) {
+    return names.empty() ? std::string("none") : fmt::format("{}", fmt::join(names, ", "));
+  };
+  return fmt::format(
+      "[optimize] step {} failed in {}, whose parameters and state may be updated in part. Updated before it: {}. Not "
+      "updated: {}. Go on from a checkpoint, or from these weights with the next step.",
+      step, name(failed), list(before), list(after));
 }
 
 }  // namespace limbeck::train

@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <exception>
+
 #include "limbeck/core/error.h"
 #include "limbeck/train/optim/optimizer.h"
 #include "limbeck/train/sets/torch_optimizer.h"
@@ -35,6 +37,11 @@ class OwnOptimizer : public OptimizerAdapter {
     return {};
   }
 
+  bool step_scaled(double gradient_scale) override {
+    optimizer_.step(1, gradient_scale);
+    return true;
+  }
+
   StepSupport support() const override {
     return {.is_fused = true, .reason = fmt::format("fused {}", optimizer_name(optimizer_.kind()))};
   }
@@ -54,6 +61,12 @@ class OwnOptimizer : public OptimizerAdapter {
   Optimizer& optimizer_;
 };
 
+/// The exception itself stays nested in the new one (std::rethrow_if_nested).
+template <class E>
+[[noreturn]] void throw_with_note(const std::exception& error, const std::string& note) {
+  std::throw_with_nested(E(fmt::format("{}\n{}", error.what(), note)));
+}
+
 template <class T>
 T& checked(T* optimizer) {
   LIMBECK_CHECK(optimizer != nullptr, "[optimize] an optimizer is a null pointer");
@@ -65,6 +78,22 @@ T& checked(T* optimizer) {
 void OptimizerAdapter::zero_grad() {
   for (const ParameterGroup& group : groups()) {
     for (const at::Tensor& parameter : group.parameters) parameter.mutable_grad().reset();
+  }
+}
+
+void OptimizerAdapter::rethrow_with(const std::string& note) const {
+  try {
+    throw;
+  } catch (const InvalidArgument& error) {
+    throw_with_note<InvalidArgument>(error, note);
+  } catch (const Unsupported& error) {
+    throw_with_note<Unsupported>(error, note);
+  } catch (const IoError& error) {
+    throw_with_note<IoError>(error, note);
+  } catch (const InternalError& error) {
+    throw_with_note<InternalError>(error, note);
+  } catch (const std::exception& error) {
+    throw_with_note<Error>(error, note);
   }
 }
 

@@ -50,12 +50,18 @@ class OptimizerAdapter {
   virtual bool needs_closure() const { return false; }
   /// One update from the gradients. `closure` is empty unless needs_closure(). Returns the closure's first loss.
   virtual at::Tensor step(const LossClosure& closure) = 0;
+  /// One update from the gradients times `gradient_scale`, which are left as they are: what a rule that can do so saves
+  /// is a pass over them. False, and nothing done, where it can't: they are then multiplied in place before step().
+  virtual bool step_scaled(double /*gradient_scale*/) { return false; }
   virtual StepSupport support() const = 0;
   /// Tensors that it keeps of `parameter`, for the report's bytes.
   virtual std::vector<at::Tensor> state_of(const at::Tensor& parameter) const = 0;
 
   /// Forgets the gradients of all its parameters.
   virtual void zero_grad();
+  /// Called while an exception of step() is handled: throws it on, of its own class (an Error of ours where it has
+  /// none), with `note` after its text.
+  [[noreturn]] virtual void rethrow_with(const std::string& note) const;
 };
 
 /// A handle on an optimizer that must outlive it.

@@ -34,7 +34,7 @@ std::vector<at::Tensor> with_gradient(const to::OptimizerParamGroup& group) {
   return result;
 }
 
-void step_sgd(to::Optimizer& optimizer, const to::OptimizerParamGroup& group) {
+void step_sgd(to::Optimizer& optimizer, const to::OptimizerParamGroup& group, double gradient_scale) {
   const auto& options = static_cast<const to::SGDOptions&>(group.options());
   const SgdRule rule{.lr = options.lr(),
                      .momentum = options.momentum(),
@@ -48,7 +48,7 @@ void step_sgd(to::Optimizer& optimizer, const to::OptimizerParamGroup& group) {
       item.momentum_buffer = state_of_parameter<to::SGDParamState>(optimizer, parameter).momentum_buffer();
     }
   }
-  sgd_step(items, rule);
+  sgd_step(items, rule, gradient_scale);
   if (rule.momentum == 0) return;
   for (const SgdTensors& item : items) {
     state_of_parameter<to::SGDParamState>(optimizer, item.parameter).momentum_buffer(item.momentum_buffer);
@@ -56,7 +56,7 @@ void step_sgd(to::Optimizer& optimizer, const to::OptimizerParamGroup& group) {
 }
 
 template <class Options, class State, AdamDecay kDecay>
-void step_adam(to::Optimizer& optimizer, const to::OptimizerParamGroup& group) {
+void step_adam(to::Optimizer& optimizer, const to::OptimizerParamGroup& group, double gradient_scale) {
   const auto& options = static_cast<const Options&>(group.options());
   const auto [beta1, beta2] = options.betas();
   const AdamRule rule{.lr = options.lr(),
@@ -76,7 +76,7 @@ void step_adam(to::Optimizer& optimizer, const to::OptimizerParamGroup& group) {
                      .max_exp_avg_sq = state.max_exp_avg_sq(),
                      .step = state.step()});
   }
-  adam_step(items, rule);
+  adam_step(items, rule, gradient_scale);
   for (const AdamTensors& item : items) {
     auto& state = state_of_parameter<State>(optimizer, item.parameter);
     state.exp_avg(item.exp_avg);
@@ -86,7 +86,7 @@ void step_adam(to::Optimizer& optimizer, const to::OptimizerParamGroup& group) {
   }
 }
 
-void step_adagrad(to::Optimizer& optimizer, const to::OptimizerParamGroup& group) {
+void step_adagrad(to::Optimizer& optimizer, const to::OptimizerParamGroup& group, double gradient_scale) {
   const auto& options = static_cast<const to::AdagradOptions&>(group.options());
   const AdagradRule rule{.lr = options.lr(),
                          .lr_decay = options.lr_decay(),
@@ -98,7 +98,7 @@ void step_adagrad(to::Optimizer& optimizer, const to::OptimizerParamGroup& group
     const auto& state = state_of_parameter<to::AdagradParamState>(optimizer, parameter);
     items.push_back({.parameter = parameter, .gradient = parameter.grad(), .sum = state.sum(), .step = state.step()});
   }
-  adagrad_step(items, rule);
+  adagrad_step(items, rule, gradient_scale);
   for (const AdagradTensors& item : items) {
     auto& state = state_of_parameter<to::AdagradParamState>(optimizer, item.parameter);
     state.sum(item.sum);
@@ -106,7 +106,7 @@ void step_adagrad(to::Optimizer& optimizer, const to::OptimizerParamGroup& group
   }
 }
 
-using GroupStep = void (*)(to::Optimizer&, const to::OptimizerParamGroup&);
+using GroupStep = void (*)(to::Optimizer&, const to::OptimizerParamGroup&, double gradient_scale);
 
 /// A class with a fused rule.
 struct FusedClass {
@@ -146,8 +146,15 @@ class TorchOptimizer : public OptimizerAdapter {
 
   at::Tensor step(const LossClosure& closure) override {
     if (fused_ == nullptr) return optimizer_.step(closure);
-    for (const to::OptimizerParamGroup& group : optimizer_.param_groups()) fused_->step(optimizer_, group);
+    step_scaled(1);
     return {};
+  }
+
+  bool step_scaled(double gradient_scale) override {
+    if (fused_ == nullptr) return false;
+    for (const to::OptimizerParamGroup& group : optimizer_.param_groups())
+      fused_->step(optimizer_, group, gradient_scale);
+    return true;
   }
 
   StepSupport support() const override {

@@ -12,6 +12,7 @@ UpdatePlan plan_updates(std::vector<Member>& members, const std::vector<Optimize
                   .updated = {},
                   .with_gradient = {},
                   .untouchable = {},
+                  .updated_by = std::vector<std::vector<NamedTensor>>(optimizers.size()),
                   .is_idle = std::vector<bool>(optimizers.size(), true)};
   claim_parameters(plan.map, optimizers);
   resolve_roles(members, plan.map);
@@ -23,6 +24,7 @@ UpdatePlan plan_updates(std::vector<Member>& members, const std::vector<Optimize
     if (trained) plan.is_idle[*mapped.optimizer] = false;
     if (trained && mapped.tensor.requires_grad()) {
       plan.updated.push_back({plan.map.describe(mapped), mapped.tensor});
+      plan.updated_by[*mapped.optimizer].push_back(plan.updated.back());
     } else {
       plan.untouchable.push_back(mapped.tensor);
     }

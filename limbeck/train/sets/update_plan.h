@@ -17,7 +17,8 @@ struct UpdatePlan {
   std::vector<NamedTensor> updated;       // owned by an optimizer, trained by a role, requires_grad on
   std::vector<at::Tensor> with_gradient;  // parameters of trained models, owned or not: gradients may appear here
   std::vector<at::Tensor> untouchable;    // owned, but frozen or of models that no role trains
-  std::vector<bool> is_idle;              // by optimizer: it has nothing to update
+  std::vector<std::vector<NamedTensor>> updated_by;  // the same by optimizer
+  std::vector<bool> is_idle;                         // by optimizer: no role trains what it owns
 };
 
 /// Checks ownership and roles (see ownership.h) and gives roles to members without one.

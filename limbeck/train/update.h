@@ -1,0 +1,27 @@
+// What a step does between backward and the optimizer, for the trainer and for sets alike: scale and weights taken out,
+// the joint norm, the check that all is finite, clipping. The gradients are read once and written never: the result is
+// a factor that the optimizer's step takes them times.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <span>
+
+namespace limbeck::train {
+
+struct GradientTreatment {
+  double factor = 1;     // what the gradients are to be multiplied by: one over a loss scale, weights of micro-batches
+  double clip_norm = 0;  // joint 2-norm at most this, after `factor`; 0: no clipping
+};
+
+/// What the gradients allow.
+struct UpdateDecision {
+  bool is_finite = true;      // else no update may be made of them
+  double grad_norm = 0;       // joint 2-norm after `factor`, before clipping
+  double gradient_scale = 1;  // `factor` and clipping in one
+};
+
+/// Undefined gradients are passed over. Throws Unsupported for sparse ones.
+UpdateDecision decide_update(std::span<const at::Tensor> gradients, const GradientTreatment& treatment);
+
+}  // namespace limbeck::train

@@ -1,0 +1,41 @@
+#include "limbeck/train/update.h"
+
+#include <ATen/ATen.h>
+#include <gtest/gtest.h>
+
+#include <limits>
+#include <vector>
+
+namespace limbeck::train {
+namespace {
+
+const std::vector<at::Tensor> kGradients{at::full({1}, 3.0), at::Tensor(), at::full({1}, 4.0)};
+
+TEST(DecideUpdate, TakesScaleAndWeightsOutBeforeTheNorm) {
+  const UpdateDecision decision = decide_update(kGradients, {.factor = 0.5});
+  EXPECT_TRUE(decision.is_finite);
+  EXPECT_DOUBLE_EQ(decision.grad_norm, 2.5);
+  EXPECT_DOUBLE_EQ(decision.gradient_scale, 0.5);
+  EXPECT_EQ(kGradients[0].item<double>(), 3);  // nothing is written
+}
+
+TEST(DecideUpdate, ClipsWhatIsAboveTheNormAlone) {
+  EXPECT_NEAR(decide_update(kGradients, {.factor = 0.5, .clip_norm = 0.25}).gradient_scale, 0.05, 1e-7);
+  EXPECT_DOUBLE_EQ(decide_update(kGradients, {.factor = 0.5, .clip_norm = 2.6}).gradient_scale, 0.5);
+}
+
+TEST(DecideUpdate, RefusesWhatIsNotFinite) {
+  for (const double bad : {std::numeric_limits<double>::infinity(), std::numeric_limits<double>::quiet_NaN()}) {
+    EXPECT_FALSE(decide_update(std::vector<at::Tensor>{at::ones({5}), at::full({3}, bad)}, {}).is_finite) << bad;
+  }
+}
+
+TEST(DecideUpdate, OfNothingIsNothing) {
+  const UpdateDecision decision = decide_update({}, {.clip_norm = 1});
+  EXPECT_TRUE(decision.is_finite);
+  EXPECT_EQ(decision.grad_norm, 0);
+  EXPECT_EQ(decision.gradient_scale, 1);
+}
+
+}  // namespace
+}  // namespace limbeck::train
