@@ -184,21 +184,37 @@ class ModelSet:
         """
         self._core.backward(loss, retain_graph)
 
-    def step(self, closure=None):
+    def step(self, closure=None, *, optimizer=None):
         """Ends a micro-batch; at every `accumulate`-th call unscales, checks, clips and updates. Returns a SetStep.
 
         ValueError when the loss or a gradient is not finite: nothing is updated then (in fp16 the step is skipped).
         `closure`, for optimizers such as LBFGS, calls forward and backward of the set and returns the loss.
+        With `optimizer`, that one alone steps, for models that train in turns; in fp16 update_scale() ends an iteration.
         """
-        return SetStep(*self._core.step(closure))
+        if optimizer is None:
+            return SetStep(*self._core.step(closure))
+        if closure is not None:
+            raise ValueError("[optimize] step takes a closure or one optimizer, not both")
+        return SetStep(*self._core.step_alone(self._reference(optimizer)))
+
+    def update_scale(self):
+        """fp16: ends an iteration of steps of single optimizers, as torch.amp.GradScaler.update(). Else nothing."""
+        self._core.update_scale()
 
     def finish_accumulation(self):
         """Updates from the micro-batches so far, however few, at the end of an epoch. Returns a SetStep."""
         return SetStep(*self._core.finish_accumulation())
 
-    def zero_grad(self):
-        """Forgets the gradients of all trained models and the micro-batches so far."""
-        self._core.zero_grad()
+    def zero_grad(self, optimizer=None):
+        """Forgets the gradients of all trained models and the micro-batches so far; or those of one optimizer alone."""
+        if optimizer is None:
+            self._core.zero_grad()
+        else:
+            self._core.zero_grad_of(self._reference(optimizer))
+
+    @staticmethod
+    def _reference(optimizer):
+        return _OptimizerAdapter(optimizer), _identity(optimizer)
 
     def role(self, name):
         """The role of a model, as it was given or found."""

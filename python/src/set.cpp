@@ -93,6 +93,17 @@ py::tuple step(ModelSet& set, const py::object& closure) {
   return as_tuple(result);
 }
 
+/// Of one optimizer, told by an adapter of it and the user's object.
+py::tuple step_alone(ModelSet& set, const std::pair<py::object, py::object>& given) {
+  const OptimizerRef optimizer(optimizer_adapter(given.first, given.second));
+  SetStep result;
+  {
+    const py::gil_scoped_release unlocked;
+    result = set.step(optimizer);
+  }
+  return as_tuple(result);
+}
+
 py::tuple finish(ModelSet& set) {
   SetStep result;
   {
@@ -133,7 +144,15 @@ void bind_set(py::module_& module) {
           py::arg("loss"), py::arg("retain_graph"), Unlocked())
       .def("step", &step, py::arg("closure"))
       .def("finish_accumulation", &finish)
-      .def("zero_grad", &ModelSet::zero_grad, Unlocked())
+      .def("zero_grad", py::overload_cast<>(&ModelSet::zero_grad), Unlocked())
+      .def("step_alone", &step_alone, py::arg("optimizer"))
+      .def(
+          "zero_grad_of",
+          [](ModelSet& set, const std::pair<py::object, py::object>& given) {
+            set.zero_grad(OptimizerRef(optimizer_adapter(given.first, given.second)));
+          },
+          py::arg("optimizer"))
+      .def("update_scale", &ModelSet::update_scale, Unlocked())
       .def("role", [](const ModelSet& set, const std::string& name) { return set.role(name).to_string(); })
       .def("report", &report_of, Unlocked())
       .def("scaler_state",

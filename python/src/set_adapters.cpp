@@ -86,6 +86,17 @@ class PythonOptimizer : public train::OptimizerAdapter {
     return loss.is_none() ? at::Tensor() : loss.cast<at::Tensor>();
   }
 
+  [[noreturn]] void rethrow_with(const std::string& note) const override {
+    try {
+      throw;
+    } catch (py::error_already_set& error) {  // KeyboardInterrupt stays one
+      add_note(error, note);
+      throw;
+    } catch (const std::exception&) {
+      OptimizerAdapter::rethrow_with(note);
+    }
+  }
+
   StepSupport support() const override {
     const auto [is_fused, reason] = ask<std::pair<bool, std::string>>("support");
     return {.is_fused = is_fused, .reason = reason};
@@ -97,6 +108,14 @@ class PythonOptimizer : public train::OptimizerAdapter {
   }
 
  private:
+  /// As BaseException.add_note, which Python 3.10 does not have.
+  static void add_note(const py::error_already_set& error, const std::string& note) {
+    const py::gil_scoped_acquire locked;
+    const py::object exception = error.value();
+    if (!py::hasattr(exception, "__notes__")) exception.attr("__notes__") = py::list();
+    exception.attr("__notes__").attr("append")(note);
+  }
+
   static py::object as_function(const LossClosure& closure) {
     return py::cpp_function([&closure] {
       const py::gil_scoped_release unlocked;

@@ -5,10 +5,11 @@ import re
 
 import pytest
 import torch
+from sklearn.datasets import load_digits
 from torch import nn
 
 import limbeck as lb
-from nets import assert_same, batches, conv_net, images, snapshot
+from nets import assert_same, batches, conv_net, images, labels, snapshot
 
 STEPS = 20
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
@@ -394,3 +395,128 @@ def test_exceptions_of_hooks_come_back_as_they_were():
     loss = lb.cross_entropy(joined.forward("model", images()), torch.zeros(6, dtype=torch.long))
     with pytest.raises(Stop, match="here"):
         joined.backward(loss)
+
+
+# --- models that train in turns ----------------------------------------------------------------------------------------
+
+
+def digits():
+    """400 handwritten digits [400, 64] of scikit-learn, in [-1, 1]."""
+    data = load_digits().data[:400] / 8 - 1
+    return torch.tensor(data, dtype=torch.float32)
+
+
+class Gan:
+    """A small generator and discriminator of digits."""
+
+    def __init__(self):
+        torch.manual_seed(0)
+        self.generator = nn.Sequential(nn.Linear(16, 48, bias=False), nn.BatchNorm1d(48), nn.ReLU(), nn.Linear(48, 64), nn.Tanh())
+        self.judge = nn.Sequential(nn.Linear(64, 48), nn.LeakyReLU(0.2), nn.Linear(48, 1))
+        self.of_generator = torch.optim.Adam(self.generator.parameters(), 2e-3, betas=(0.5, 0.999))
+        self.of_judge = torch.optim.SGD(self.judge.parameters(), 0.05, momentum=0.5)
+
+    @staticmethod
+    def batches(steps):
+        real = digits()
+        for step in range(steps):
+            noise = torch.randn(40, 16, generator=torch.Generator().manual_seed(step))
+            yield real[step % 10 * 40 : step % 10 * 40 + 40], noise
+
+
+def judge_loss(real, fake):
+    bce = nn.functional.binary_cross_entropy_with_logits
+    return bce(real.float(), torch.ones(40, 1)) + bce(fake.float(), torch.zeros(40, 1))
+
+
+def generator_loss(fake):
+    return nn.functional.binary_cross_entropy_with_logits(fake.float(), torch.ones(40, 1))
+
+
+INITIAL_SCALE = 2.0**20  # overflows in the first steps
+
+
+def scale_state(dtype):
+    if dtype != torch.float16:
+        return {}
+    return {"scaler": {"scale": INITIAL_SCALE, "growth_steps": 0, "skips_in_a_row": 0}}
+
+
+def gan_by_set(gan, steps, dtype=torch.float32):
+    models = {"generator": (gan.generator, TRAIN), "judge": (gan.judge, TRAIN)}
+    joined = lb.optimize(models, [gan.of_judge, gan.of_generator], dtype=dtype)
+    joined.load_state_dict(scale_state(dtype))
+    losses = []
+    for real, noise in gan.batches(steps):
+        fake = joined.forward("generator", noise)
+        joined.zero_grad(gan.of_judge)
+        first = judge_loss(joined.forward("judge", real), joined.forward("judge", fake.detach()))
+        joined.backward(first)
+        joined.step(optimizer=gan.of_judge)
+        joined.zero_grad(gan.of_generator)
+        second = generator_loss(joined.forward("judge", fake))
+        joined.backward(second)
+        joined.step(optimizer=gan.of_generator)
+        joined.update_scale()
+        losses += [first.item(), second.item()]
+    return losses, joined
+
+
+def gan_by_hand(gan, steps, dtype=torch.float32):
+    scaler = torch.amp.GradScaler("cpu", init_scale=INITIAL_SCALE, enabled=dtype == torch.float16)
+    losses = []
+    for real, noise in gan.batches(steps):
+        with torch.amp.autocast("cpu", dtype=dtype, enabled=dtype != torch.float32):
+            fake = gan.generator(noise)
+            first = judge_loss(gan.judge(real), gan.judge(fake.detach()))
+        gan.of_judge.zero_grad()
+        scaler.scale(first).backward()
+        scaler.step(gan.of_judge)
+        gan.of_generator.zero_grad()
+        with torch.amp.autocast("cpu", dtype=dtype, enabled=dtype != torch.float32):
+            second = generator_loss(gan.judge(fake))
+        scaler.scale(second).backward()
+        scaler.step(gan.of_generator)
+        scaler.update()
+        losses += [first.item(), second.item()]
+    return losses, scaler
+
+
+def test_gan_on_digits_equals_the_loop_by_hand():
+    by_set, by_hand = Gan(), Gan()
+    losses, _ = gan_by_set(by_set, 60)
+    expected, _ = gan_by_hand(by_hand, 60)
+    torch.testing.assert_close(losses, expected, rtol=0, atol=1e-6)
+    assert expected[-2] != expected[0]
+    assert_same(snapshot(by_set.generator), snapshot(by_hand.generator), 1e-5)
+
+
+def test_gan_in_fp16_scales_as_grad_scaler():
+    by_set, by_hand = Gan(), Gan()
+    losses, joined = gan_by_set(by_set, 30, torch.float16)
+    expected, scaler = gan_by_hand(by_hand, 30, torch.float16)
+    state = joined.state_dict()["scaler"]
+    assert state["scale"] == scaler.get_scale() < INITIAL_SCALE  # some steps overflowed, in both
+    assert state["growth_steps"] == scaler.state_dict()["_growth_tracker"]
+    torch.testing.assert_close(losses, expected, rtol=0, atol=2e-3)
+
+
+class Interrupted(torch.optim.SGD):
+    def step(self, closure=None):
+        raise KeyboardInterrupt
+
+
+def test_optimizer_that_fails_keeps_its_exception_and_says_who_stepped():
+    module = conv_net()
+    first = torch.optim.AdamW(module.stem.parameters())
+    second = Interrupted([*module.body.parameters(), *module.fc.parameters()], 0.1)
+    joined = lb.optimize({"model": (module, TRAIN)}, [first, second])
+    joined.backward(nn.functional.cross_entropy(joined.forward("model", images()), labels()))
+    before = snapshot(module)
+    with pytest.raises(KeyboardInterrupt) as failure:
+        joined.step()
+    note = failure.value.__notes__[0]
+    assert "[optimize] step 1 failed in optimizer 1" in note
+    assert "Updated before it: optimizer 0 (torch.optim.AdamW). Not updated: none." in note
+    moved = {name for name, tensor in snapshot(module).items() if not torch.equal(tensor, before[name])}
+    assert moved and all(name.startswith("stem.") for name in moved)
