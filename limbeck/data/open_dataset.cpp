@@ -103,6 +103,7 @@ std::shared_ptr<const Dataset> open_folder(const Address& address, const OpenOpt
        .class_names = options.split == Split::train ? std::vector<std::string>{} : class_folders(root / "train")});
 }
 
+// NOLINTNEXTLINE(performance-unnecessary-value-param): of the table's type
 std::shared_ptr<const Dataset> open_synthetic(const Address& address, const OpenOptions& options, std::string) {
   return synthetic_dataset(parse_synthetic_spec(address.place),
                            is_test(options) ? SyntheticPart::test : SyntheticPart::train);
@@ -121,9 +122,11 @@ constexpr std::array<Kind, 8> kKinds{{
 
 [[noreturn]] void fail_unknown(std::string_view spec) {
   std::vector<std::string> prefixes;
+  prefixes.reserve(kKinds.size());
   for (const Kind& kind : kKinds) prefixes.emplace_back(kind.prefix);
   const std::size_t colon = spec.find(':');
-  const std::string nearest = nearest_names(spec.substr(0, colon == spec.npos ? colon : colon + 1), prefixes, 1);
+  const std::string nearest =
+      nearest_names(spec.substr(0, colon == std::string_view::npos ? colon : colon + 1), prefixes, 1);
   const std::string hint = nearest.empty() ? "." : fmt::format("; did you mean {}?", nearest);
   fail<InvalidArgument>("[data] no dataset '{}'{} Known: {}.", spec, hint, dataset_forms());
 }
@@ -140,8 +143,8 @@ const Kind& kind_of(std::string_view spec) {
 Address address_of(std::string_view spec, const Kind& kind) {
   const std::string_view place = spec.substr(kind.prefix.size());
   const std::size_t mark = place.rfind('?');
-  const std::size_t equals = place.find('=', mark == place.npos ? 0 : mark);
-  if (kind.key.empty() || mark == place.npos || equals == place.npos) return {place, {}, {}};
+  const std::size_t equals = place.find('=', mark == std::string_view::npos ? 0 : mark);
+  if (kind.key.empty() || mark == std::string_view::npos || equals == std::string_view::npos) return {place, {}, {}};
   const std::string_view key = place.substr(mark + 1, equals - mark - 1);
   LIMBECK_CHECK(key == kind.key, "[data] {} has no key '{}'. It has {}.", kind.form, key, kind.key);
   return {place.substr(0, mark), key, place.substr(equals + 1)};
@@ -183,6 +186,7 @@ bool has_own_val(std::string_view spec) {
 
 std::string dataset_forms() {
   std::vector<std::string_view> forms;
+  forms.reserve(kKinds.size());
   for (const Kind& kind : kKinds) forms.push_back(kind.form);
   return fmt::format("{}", fmt::join(forms, ", "));
 }

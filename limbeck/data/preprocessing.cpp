@@ -8,6 +8,8 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include <charconv>
+
 namespace limbeck::data {
 namespace {
 
@@ -25,10 +27,19 @@ std::vector<float> per_channel(const JsonView& values, std::int64_t channels) {
   return result;
 }
 
-// Floats by the shortest number that reads back as them: 0.485, not its double 0.48500001430511475.
+// The double that is written as the float is: 0.485, not 0.48500001430511475. No locale has a say in it.
+double decimal(float value) {
+  const std::string text = fmt::format("{}", value);
+  double result = 0;
+  std::from_chars(text.data(), text.data() + text.size(), result);
+  return result;
+}
+
+// Floats by the shortest number that reads back as them.
 Json shortest(const std::vector<float>& values) {
   std::vector<double> numbers;
-  for (const float value : values) numbers.push_back(std::stod(fmt::format("{}", value)));
+  numbers.reserve(values.size());
+  for (const float value : values) numbers.push_back(decimal(value));
   return Json::array(numbers);
 }
 

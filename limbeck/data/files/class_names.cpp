@@ -16,13 +16,13 @@ constexpr std::size_t kMaxNameBytes = 1'000;
 
 std::string_view without_ends(std::string_view text) {
   const std::size_t last = text.find_last_not_of("\r\n");
-  return text.substr(0, last == text.npos ? 0 : last + 1);
+  return text.substr(0, last == std::string_view::npos ? 0 : last + 1);
 }
 
 std::string_view next_line(std::string_view& text) {
   const std::size_t end = text.find('\n');
   const std::string_view line = text.substr(0, end);
-  text = end == text.npos ? std::string_view{} : text.substr(end + 1);
+  text = end == std::string_view::npos ? std::string_view{} : text.substr(end + 1);
   return without_ends(line);
 }
 

@@ -63,7 +63,7 @@ void emit_message(j_common_ptr jpeg, int level) {
 void limit_scans(j_common_ptr jpeg) {
   auto* reader = static_cast<JpegReader*>(jpeg->client_data);
   if (reader->jpeg.input_scan_number <= kMaxScans) return;
-  std::snprintf(reader->message, sizeof reader->message, "it has more than %d scans", kMaxScans);
+  (void)std::snprintf(reader->message, sizeof reader->message, "it has more than %d scans", kMaxScans);
   std::longjmp(reader->on_error, 1);
 }
 

@@ -117,7 +117,7 @@ class HeaderParser {
     const char quote = text_.empty() ? '\0' : text_.front();
     if (quote != '\'' && quote != '"') fail_damaged(name_, "a string is missing in its header");
     const std::size_t end = text_.find(quote, 1);
-    if (end == text_.npos) fail_damaged(name_, "a string in its header does not end");
+    if (end == std::string_view::npos) fail_damaged(name_, "a string in its header does not end");
     const std::string_view value = text_.substr(1, end - 1);
     text_.remove_prefix(end + 1);
     return value;
@@ -156,7 +156,7 @@ class HeaderParser {
 
   void skip_space() {
     const std::size_t first = text_.find_first_not_of(" \t\r\n");
-    text_.remove_prefix(first == text_.npos ? text_.size() : first);
+    text_.remove_prefix(first == std::string_view::npos ? text_.size() : first);
   }
 
   std::string_view text_;

@@ -30,7 +30,7 @@ struct PngCloser {
 
 void on_error(png_structp png, png_const_charp message) {
   auto* reader = static_cast<PngReader*>(png_get_error_ptr(png));
-  std::snprintf(reader->message, sizeof reader->message, "%s", message);
+  (void)std::snprintf(reader->message, sizeof reader->message, "%s", message);
   longjmp(png_jmpbuf(png), 1);
 }
 

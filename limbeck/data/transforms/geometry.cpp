@@ -52,7 +52,7 @@ at::Tensor crop(const at::Tensor& image, const Box& box) {
   const std::int64_t left = std::clamp<std::int64_t>(box.left, 0, image.size(2));
   const std::int64_t bottom = std::clamp<std::int64_t>(box.top + box.height, top, image.size(1));
   const std::int64_t right = std::clamp<std::int64_t>(box.left + box.width, left, image.size(2));
-  const at::Tensor inside = image.narrow(1, top, bottom - top).narrow(2, left, right - left);
+  at::Tensor inside = image.narrow(1, top, bottom - top).narrow(2, left, right - left);
   if (bottom - top == box.height && right - left == box.width) return inside;
   if (inside.numel() == 0) {
     at::Tensor nothing = empty_interleaved({image.size(0), box.height, box.width}, image.scalar_type());

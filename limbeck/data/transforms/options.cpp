@@ -197,15 +197,17 @@ Json to_json(const Transform& transform) {
 Transform parse_transform(const JsonView& view) {
   const auto members = view.members();
   if (members.size() != 1) view.fail("must be one transform's name with its options");
-  const auto& [name, values] = members.front();
+  const std::string_view name = members.front().first;
+  const JsonView& values = members.front().second;
   const std::vector<std::string>& names = transform_names();
   if (std::find(names.begin(), names.end(), name) == names.end()) view.fail("must be a known transform");
   Transform transform = make_transform(name);
   const std::vector<TransformOption> known = options_of(transform);
-  for (const auto& [key, value] : values.members()) {
-    const auto option = std::find_if(known.begin(), known.end(), [&](const auto& one) { return one.key == key; });
-    if (option == known.end()) value.fail("is not an option of this transform");
-    read_value(option->value, value);
+  for (const auto& member : values.members()) {
+    const auto option =
+        std::find_if(known.begin(), known.end(), [&](const auto& one) { return one.key == member.first; });
+    if (option == known.end()) member.second.fail("is not an option of this transform");
+    read_value(option->value, member.second);
   }
   return transform;
 }
