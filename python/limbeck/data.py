@@ -98,6 +98,7 @@ class Loader:
     def __init__(self, dataset, batch_size=128, *, shuffle=False, drop_last=False, channels_last=False, workers=0, seed=0,
                  transforms=(), transform=None, classes=None, skip_unreadable=False):
         self._dataset = _as_dataset(dataset, transform, classes)
+        self._is_sought = False  # the place to iterate from is the one of seek()
         self._core = _core.Loader(self._dataset, batch_size, shuffle, drop_last, channels_last, workers, seed,
                                   list(transforms), skip_unreadable)
 
@@ -106,8 +107,11 @@ class Loader:
 
     def __iter__(self):
         epoch, step = self._core.state()
-        if 0 < step < len(self):  # an epoch that was left begins anew; seek() is for going on
+        if step == len(self):  # all its batches were taken, and nobody asked for one more
+            self._core.seek(epoch + 1, 0)
+        elif step > 0 and not self._is_sought:  # an epoch that was left begins anew
             self._core.seek(epoch, 0)
+        self._is_sought = False
         return iter(self._core.next, None)
 
     @property
@@ -116,8 +120,9 @@ class Loader:
         return self._core.state()
 
     def seek(self, epoch, step=0):
-        """Goes on from a state: the same batches as in a run that was never interrupted."""
+        """Goes on from a state: the next iteration gives the batches of a run that was never interrupted."""
         self._core.seek(epoch, step)
+        self._is_sought = True
 
 
 def _as_dataset(dataset, transform, classes):

@@ -52,7 +52,27 @@ def test_workers_give_the_same_batches():
     assert len(pictures.threads - {threading.get_ident()}) >= 1
     assert not torch.equal(everything(threaded)[1], first[1])  # the next epoch has another order
     threaded.seek(0, 1)
-    assert torch.equal(torch.cat([y for _, y in iter(threaded._core.next, None)]), first[1][8:])
+    assert torch.equal(everything(threaded)[1], first[1][8:])
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_an_epoch_that_ends_unasked_is_over(workers):
+    """zip and break take the last batch without asking for the one after it."""
+    options = {"shuffle": True, "classes": 4, "workers": workers}
+    loader, expected = lb.data.Loader(Pictures(), 8, **options), lb.data.Loader(Pictures(), 8, **options)
+    epochs = [everything(expected)[1] for _ in range(4)]
+    taken = [y for _, (_, y) in zip(range(len(loader)), loader)]
+    assert torch.equal(torch.cat(taken), epochs[0]) and loader.state == (0, 3)
+    taken = []
+    for _, y in loader:
+        taken.append(y)
+        if len(taken) == len(loader):
+            break
+    assert torch.equal(torch.cat(taken), epochs[1])
+    next(iter(loader))  # an epoch that was left begins anew
+    assert torch.equal(everything(loader)[1], epochs[2])
+    loader.seek(2, len(loader))  # a checkpoint of an epoch's end
+    assert torch.equal(everything(loader)[1], epochs[3])
 
 
 def test_images_of_many_sizes_are_resized():
