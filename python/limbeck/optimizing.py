@@ -108,25 +108,45 @@ class _OptimizerAdapter:
 
 
 @contextlib.contextmanager
+def _on_copies_of_buffers(module):
+    """A run that works on copies of the module's buffers, which has the same objects as before afterwards.
+
+    Autograd may hold what a run wrote to until backward, so that nothing can be written back into it.
+    """
+    before = [(child, dict(child._buffers.items())) for child in module.modules()]
+    copies = {}  # by identity: what is shared stays shared
+    for child, buffers in before:
+        for name, buffer in buffers.items():
+            if buffer is not None:
+                child._buffers[name] = copies.setdefault(id(buffer), buffer.detach().clone())
+    try:
+        yield
+    finally:
+        for child, buffers in before:
+            for name in [name for name in child._buffers if name not in buffers]:
+                del child._buffers[name]
+            for name, buffer in buffers.items():
+                child._buffers[name] = buffer
+
+
+@contextlib.contextmanager
 def _in_role(module, is_training, writes_buffers):
-    """The module's modes as the role wants them, and its buffers' contents again afterwards where it writes none.
+    """The module's modes as the role wants them, and its own buffers again afterwards where it writes none.
 
     A module that is in train mode already keeps its own flags: frozen norms stay frozen.
     """
     modes = [(child, child.training) for child in module.modules()]
-    kept = [] if writes_buffers or not is_training else [(buffer, buffer.clone()) for buffer in module.buffers()]
+    keeps_buffers = is_training and not writes_buffers
     if not is_training:
         module.eval()
     elif not module.training:
         module.train()
     try:
-        yield
+        with _on_copies_of_buffers(module) if keeps_buffers else contextlib.nullcontext():
+            yield
     finally:
         for child, mode in modes:
             child.training = mode
-        with torch.no_grad():
-            for buffer, before in kept:
-                buffer.copy_(before)
 
 
 # --- sets --------------------------------------------------------------------------------------------------------------

@@ -325,6 +325,53 @@ def test_eval_teacher_keeps_mode_and_records_nothing(captures):
     assert x.grad is not None and teacher.fc.weight.grad is None and teacher.fc.weight.requires_grad
 
 
+@pytest.mark.parametrize("captures", [True, False], ids=["graph", "module"])
+def test_gradients_flow_through_a_teacher_that_keeps_its_buffers(captures):
+    """As into a perceptual loss: the teacher's batch norms save what they normalized by for backward."""
+    student, teacher = nn.Conv2d(3, 3, 3, padding=1), conv_net(1).train()
+    twin, twin_teacher = copy.deepcopy(student), copy.deepcopy(teacher)
+    model, = prepared(captures, teacher)
+    joined = lb.optimize({"teacher": (model, lb.frozen_train("keep")), "student": (student, TRAIN)},
+                         [torch.optim.SGD(student.parameters(), 0.1)])
+    before, buffers = snapshot(teacher), [id(buffer) for buffer in teacher.buffers()]
+    joined.backward(joined.forward("teacher", joined.forward("student", images())).square().mean())
+    twin_teacher(twin(images())).square().mean().backward()
+    torch.testing.assert_close(student.weight.grad, twin.weight.grad, rtol=1e-6, atol=1e-6)
+    assert_same(snapshot(teacher), before)
+    assert [id(buffer) for buffer in teacher.buffers()] == buffers
+    assert all(parameter.grad is None for parameter in teacher.parameters())
+
+
+class Rebinding(nn.Module):
+    """Writes its statistics by binding new tensors, one of them under a name that was not there."""
+
+    def __init__(self):
+        super().__init__()
+        self.fc = nn.Linear(3, 3)
+        self.register_buffer("mean", torch.zeros(3))
+        self.register_buffer("twin", self.mean)
+
+    def forward(self, x):
+        y = self.fc(x)
+        assert self.twin is self.mean
+        self.mean = self.twin = 0.9 * self.mean + 0.1 * y.detach().mean(0)
+        self.register_buffer("last", y.detach())
+        return y
+
+
+def test_buffers_that_a_teacher_binds_anew_are_kept():
+    teacher, student = Rebinding(), nn.Linear(3, 3)
+    mean = teacher.mean
+    joined = lb.optimize({"teacher": (teacher, lb.frozen_train("keep")), "student": (student, TRAIN)},
+                         [torch.optim.SGD(student.parameters(), 0.1)])
+    joined.forward("teacher", torch.randn(4, 3))
+    assert teacher.mean is mean and teacher.twin is mean and not mean.any()
+    assert list(dict(teacher.named_buffers())) == ["mean"]
+    with pytest.raises(RuntimeError):
+        joined.forward("teacher", torch.randn(4, 5))
+    assert teacher.mean is mean and teacher.training
+
+
 def test_taps_of_a_member():
     student = conv_net()
     model, = prepared(True, student)
