@@ -64,12 +64,23 @@ def _step_adam(optimizer, group):
                     [state["exp_avg_sq"] for state in states], largest, [state["step"] for state in states], rule)
 
 
+def _sums_of(optimizer, group, parameter):
+    """The state of a parameter, begun as torch.optim.Adagrad begins it when it is made: groups may come later."""
+    state = optimizer.state[parameter]
+    if "step" not in state:
+        state["step"] = _zero_step()
+    if "sum" not in state:
+        state["sum"] = torch.full_like(parameter, group["initial_accumulator_value"],
+                                       memory_format=torch.preserve_format)
+    return state
+
+
 def _step_adagrad(optimizer, group):
     parameters = _with_gradients(group)
     rule = _core.AdagradRule()
     rule.lr, rule.lr_decay, rule.eps = float(group["lr"]), group["lr_decay"], group["eps"]
     rule.weight_decay, rule.maximize = group["weight_decay"], group["maximize"]
-    states = [optimizer.state[parameter] for parameter in parameters]
+    states = [_sums_of(optimizer, group, parameter) for parameter in parameters]
     _core.adagrad_step(parameters, [p.grad for p in parameters], [state["sum"] for state in states],
                        [state["step"] for state in states], rule)
 

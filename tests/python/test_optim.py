@@ -78,6 +78,25 @@ def test_view_and_optimizer_are_one():
     assert lb.optim.fused(view) is view
 
 
+def test_groups_added_later_equal_an_optimizer_that_had_them(make):
+    ours, theirs = conv_net(), conv_net()
+    optimizer = lb.optim.fused(make(ours.stem.parameters()))
+    train(ours, optimizer, 3)
+    optimizer.add_param_group({"params": list(ours.fc.parameters()), "lr": 0.01})
+    train(ours, optimizer, 3, 3)
+    early = make(theirs.stem.parameters())
+    train(theirs, early, 3)
+    late = make(theirs.fc.parameters())  # of its own, since torch's Adagrad begins its state only when it is made
+    late.param_groups[0]["lr"] = 0.01
+    theirs.zero_grad()
+    for x, y in batches(6)[3:]:
+        nn.functional.cross_entropy(theirs(x), y).backward()
+        early.step()
+        late.step()
+        theirs.zero_grad()
+    assert_same(snapshot(ours), snapshot(theirs), 1e-6)
+
+
 @pytest.mark.parametrize("is_before", [True, False])
 def test_schedulers_work(is_before, recwarn):
     module = conv_net()
