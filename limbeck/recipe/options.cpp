@@ -129,9 +129,10 @@ void describe_log(Fields& fields, train::MetricsOptions& options) {
   fields.field("tensorboard", &options.tensorboard, "write TensorBoard's event files beside it");
 }
 
-/// What train and distill have in common beside TrainOptions.
+/// What train and distill have in common.
 template <class S>
-void describe_training(Fields& fields, S& stage) {
+void describe_common(Fields& fields, S& stage) {
+  describe(fields, stage.train);
   fields.field("freeze", &stage.freeze,
                "regular expressions: parameters that stay as they are, and BatchNorms their statistics");
   fields.section("log", "files that tell how training goes", [&](Fields& f) { describe_log(f, stage.log); });
@@ -304,10 +305,18 @@ void describe(Fields& fields, train::TrainOptions& options) {
   fields.section("loss_scale", "of fp16", [&](Fields& f) { describe_loss_scale(f, options.loss_scale); });
 }
 
+void describe_training(Fields& fields, TrainStage& stage) { describe_common(fields, stage); }
+
+void describe_training(Fields& fields, DistillStage& stage) {
+  fields.field("temperature", &stage.distill.kd.temperature, "of both softmaxes");
+  fields.field("alpha", &stage.distill.kd.alpha, "weight of the teacher's term; 1 - alpha is the labels'");
+  fields.list("features", "feature terms beside the logits", list_of(stage.distill.features, describe_feature));
+  describe_common(fields, stage);
+}
+
 void describe(Fields& fields, TrainStage& stage) {
   fields.field("model", &stage.model, "which model to train: of `models`, or an earlier stage's result");
   fields.field("name", &stage.name, "of the result; empty: the model's");
-  describe(fields, stage.train);
   describe_training(fields, stage);
   fields.field("resume_from", &stage.resume_from,
                ".pth of torch.save({model_state_dict, optimizer_state_dict}): weights and momentum to go on from");
@@ -318,12 +327,8 @@ void describe(Fields& fields, DistillStage& stage) {
   fields.field("student", &stage.student, "which model to train");
   fields.field("teacher", &stage.teacher, "which model to learn from; its parameters and buffers stay as they are");
   fields.field("name", &stage.name, "of the result; empty: the student's");
-  fields.field("temperature", &stage.distill.kd.temperature, "of both softmaxes");
-  fields.field("alpha", &stage.distill.kd.alpha, "weight of the teacher's term; 1 - alpha is the labels'");
-  fields.list("features", "feature terms beside the logits", list_of(stage.distill.features, describe_feature));
   fields.field("teacher_outputs", choice(stage.teacher_outputs, {"auto", "live", "cached"}),
                "cached: computed once, possible where nothing is augmented");
-  describe(fields, stage.train);
   describe_training(fields, stage);
   fields.required("student");
   fields.required("teacher");

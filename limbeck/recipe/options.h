@@ -123,6 +123,9 @@ struct Recipe {
 void describe(Fields& fields, DataOptions& options);
 void describe(Fields& fields, ModelOptions& options);
 void describe(Fields& fields, train::TrainOptions& options);
+/// The keys of a training itself, without the names of its models and result: what Python's fit takes.
+void describe_training(Fields& fields, TrainStage& stage);
+void describe_training(Fields& fields, DistillStage& stage);
 void describe(Fields& fields, TrainStage& stage);
 void describe(Fields& fields, DistillStage& stage);
 void describe(Fields& fields, EvaluateStage& stage);

@@ -32,6 +32,9 @@ void read_fields(const YamlDocument& document, const YamlNode& mapping, const Fi
 core::Json effective_options(const Fields::Describe& describe);
 core::Json effective_options(const Recipe& recipe);
 
+/// The JSON schema of a mapping that read_fields reads.
+core::Json options_schema(const Fields::Describe& describe);
+
 /// The JSON schema (draft 2020-12) of recipes, as published in docs/recipe.schema.json.
 core::Json recipe_schema();
 

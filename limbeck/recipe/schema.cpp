@@ -205,6 +205,8 @@ Json effective_options(const Recipe& recipe) {
   return json;
 }
 
+Json options_schema(const Fields::Describe& describe) { return SchemaWriter::schema_of(describe); }
+
 Json recipe_schema() {
   Recipe recipe;
   SchemaWriter writer;

@@ -19,6 +19,8 @@ class Model(nn.Module):
     def assumptions(self) -> list[tuple[str, str]]: ...
     @property
     def metadata(self) -> dict[str, str]: ...
+    preprocessing: Any
+    labels: Any
     def graph_text(self) -> str: ...
     def save(self, path: Any) -> None: ...
 
@@ -45,6 +47,45 @@ class ModelSet:
     def report(self) -> Report: ...
     def state_dict(self) -> dict[str, Any]: ...
     def load_state_dict(self, state: Mapping[str, Any]) -> None: ...
+
+class _Stop: ...
+
+STOP: _Stop
+
+class Step(NamedTuple):
+    epoch: int
+    step: int
+    loss: float
+    grad_norm: float
+    lr: float
+    samples: int
+    seconds: float
+    is_skipped: bool
+    stage: str = ...
+    trial: str = ...
+
+class Epoch(NamedTuple):
+    epoch: int
+    loss: float
+    train_accuracy: float
+    val_accuracy: float | None
+    val_loss: float | None
+    averaged_val_accuracy: float | None
+    averaged_val_loss: float | None
+    seconds: float
+    stage: str = ...
+    trial: str = ...
+
+class FitResult:
+    model: Model
+    completed: bool
+    steps: int
+    resumed_at_step: int
+    epochs: list[Epoch]
+    is_early_stop: bool
+    best_epoch: int | None
+    averaged_model: Model | None
+    skipped_samples: int
 
 class Accuracy:
     samples: int
@@ -105,6 +146,38 @@ def profile(model: nn.Module, example: Any = None) -> Profile: ...
 def compare_latency(
     calls: Mapping[str, Callable[[], Any]], *, items_per_call: int = 1, warmup: int = 3, rounds: int = 20
 ) -> dict[str, Latency]: ...
+def fit(
+    model: nn.Module,
+    data: Any,
+    val: Any = None,
+    *,
+    loss: Callable[[Tensor, Tensor], Tensor] | None = None,
+    teacher: nn.Module | None = None,
+    hooks: Any = (),
+    on_step: Callable[[Step], Any] | None = None,
+    on_epoch: Callable[[Epoch], Any] | None = None,
+    folder: Any = None,
+    checkpoint_seconds: float = 30,
+    checkpoint_steps: int = 0,
+    seed: int = 0,
+    batch_size: int = 128,
+    workers: int = 0,
+    classes: int | Sequence[str] | None = None,
+    **options: Any,
+) -> FitResult: ...
+def run(
+    recipe: Any,
+    overrides: Mapping[str, Any] | None = None,
+    *,
+    out: Any = None,
+    hooks: Any = (),
+    on_step: Callable[[Step], Any] | None = None,
+    on_epoch: Callable[[Epoch], Any] | None = None,
+    on_note: Callable[[str, str], Any] | None = None,
+    checkpoint_seconds: float = 30,
+    checkpoint_steps: int = 0,
+) -> dict[str, Any]: ...
+def plan(recipe: Any, overrides: Mapping[str, Any] | None = None, *, out: Any = None) -> dict[str, Any]: ...
 def frozen_train(buffers: Literal["keep", "update"] = "keep") -> Role: ...
 def report(optimized: Any) -> Report: ...
 @overload

@@ -71,7 +71,7 @@ class Latency:
 
 
 @contextlib.contextmanager
-def _in_eval_mode(module):
+def in_eval_mode(module):
     """Every submodule in eval mode; its own mode again afterwards."""
     modes = [(child, child.training) for child in module.modules()]
     module.eval()
@@ -90,7 +90,7 @@ def evaluate(model, loader, *, on_progress=None):
     an empty loader.
     """
     gathered, classes, samples = None, 0, 0
-    with _in_eval_mode(model), torch.no_grad():
+    with in_eval_mode(model), torch.no_grad():
         for batch in loader:
             if not isinstance(batch, (tuple, list)) or len(batch) != 2:
                 raise ValueError("[evaluate] a batch must be a pair (images, labels), got "

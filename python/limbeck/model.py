@@ -1,5 +1,6 @@
 """lb.Model: a graph that is a torch.nn.Module."""
 
+import json
 import os
 import pathlib
 import tempfile
@@ -221,6 +222,32 @@ class Model(torch.nn.Module):
     def metadata(self):
         """{key: text} that travels in the file: where the model came from, preprocessing, labels."""
         return self._core.metadata()
+
+    @property
+    def preprocessing(self):
+        """What an application does to an image file before the model, as a dict, or None. It travels in the file.
+
+        {"channels": 3, "height": 224, "width": 224, "mean": [...], "stddev": [...], "transforms": [...]}. Assign such a
+        dict, or what lb.data.preprocessing() and Loader.preprocessing give; lb.fit does it.
+        """
+        return self._read_metadata(_core.PREPROCESSING_KEY)
+
+    @preprocessing.setter
+    def preprocessing(self, value):
+        _core.put_preprocessing(self._core, value if isinstance(value, str) else json.dumps(value))
+
+    @property
+    def labels(self):
+        """Names of the classes, in the order of the outputs, or None. They travel in the file."""
+        return self._read_metadata(_core.LABELS_KEY)
+
+    @labels.setter
+    def labels(self, names):
+        _core.put_labels(self._core, [str(name) for name in names])
+
+    def _read_metadata(self, key):
+        text = self.metadata.get(key)
+        return None if text is None else json.loads(text)
 
     def graph_text(self):
         """The graph as text."""

@@ -15,6 +15,8 @@ void bind_losses(py::module_& module);
 void bind_measures(py::module_& module);
 void bind_update_rules(py::module_& module);
 void bind_set(py::module_& module);
+void bind_fit(py::module_& module);
+void bind_recipes(py::module_& module);
 
 /// For functions that compute: the lock is released after the arguments were converted.
 using Unlocked = py::call_guard<py::gil_scoped_release>;

@@ -1,4 +1,4 @@
-// Limbeck's loader, its datasets and transforms.
+// Limbeck's datasets, and what models' files say of the images that they take.
 #pragma once
 
 #include <torch/csrc/utils/pybind.h>

@@ -11,4 +11,6 @@ PYBIND11_MODULE(_core, module) {
   bind_update_rules(module);
   bind_set(module);
   bind_data(module);
+  bind_fit(module);
+  bind_recipes(module);
 }

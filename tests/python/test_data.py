@@ -4,6 +4,7 @@ import threading
 
 import pytest
 import torch
+from digits import split, write_npy_folder
 
 import limbeck as lb
 
@@ -41,7 +42,7 @@ def test_loads_a_users_dataset():
 
 
 def test_workers_give_the_same_batches():
-    transforms = [lb.data.random_crop(padding=2), lb.data.horizontal_flip(), lb.data.normalize([0.5], [0.25])]
+    transforms = [lb.data.random_crop(padding=2), lb.data.random_horizontal_flip(), lb.data.normalize([0.5], [0.25])]
     options = {"shuffle": True, "seed": 3, "transforms": transforms, "classes": 4}
     pictures = Pictures()
     threaded = lb.data.Loader(pictures, 8, workers=2, **options)
@@ -97,7 +98,8 @@ def test_errors_keep_their_class_and_name_the_sample(workers):
         list(lb.data.Loader(Pictures(error=ValueError("broken")), 8, classes=4, workers=workers))
     with pytest.raises(OSError, match="gone"):
         list(lb.data.Loader(Pictures(error=OSError("gone")), 8, classes=4, workers=workers))
-    assert len(everything(lb.data.Loader(Pictures(error=OSError("gone")), 8, classes=4, skip_unreadable=True))[1]) == 19
+    skipping = lb.data.Loader(Pictures(error=OSError("gone")), 8, classes=4, workers=workers, on_error="skip")
+    assert len(everything(skipping)[1]) == 19 and skipping.num_skipped == 1
     with pytest.raises(KeyboardInterrupt):
         list(lb.data.Loader(Pictures(error=KeyboardInterrupt()), 8, classes=4, workers=workers))
 
@@ -110,9 +112,36 @@ def test_can_be_left_at_any_time():
 
 
 def test_datasets_by_name():
-    loader = lb.data.Loader(lb.data.open_dataset("synthetic:10x1x8x8?n=32"), 16)
+    loader = lb.data.Loader(lb.data.open("synthetic:10x1x8x8?n=32"), 16)
     assert lb.evaluate(torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(64, 10)), loader).samples == 32
     with pytest.raises(ValueError, match="fashion-mnist"):
-        lb.data.open_dataset("fashion-mnits")
+        lb.data.open("fashion-mnits")
     with pytest.raises(ValueError, match="needs classes="):
         lb.data.Loader(Pictures())
+    with pytest.raises(ValueError, match="'raise' or 'skip', got 'ignore'"):
+        lb.data.Loader(Pictures(), classes=4, on_error="ignore")
+
+
+def test_datasets_are_sequences(tmp_path):
+    dataset = lb.data.open(write_npy_folder(tmp_path), "test")
+    (_, _), (images, labels) = split()
+    assert len(dataset) == len(images) and dataset.shape == (1, 8, 8) and dataset.classes == [str(i) for i in range(10)]
+    assert dataset.name.startswith("npy") and dataset.label(3) == labels[3]
+    image, label = dataset[-1]
+    assert torch.equal(image, images[-1]) and label == labels[-1]
+    assert len(list(dataset)) == len(dataset)
+    x, y = next(iter(torch.utils.data.DataLoader(dataset, 16)))  # a dataset of torch's, too
+    assert torch.equal(x, images[:16]) and torch.equal(y, labels[:16])
+    held_out = lb.data.open(f"npy:{tmp_path}", "val", val_size=100)
+    assert len(held_out) == 100 and len(lb.data.open(f"npy:{tmp_path}", val_size=100)) == 1300
+    with pytest.raises(OSError, match="images.npy"):
+        lb.data.open(f"npy:{tmp_path / 'elsewhere'}")
+
+
+def test_a_transform_of_ones_own_on_any_dataset(tmp_path):
+    dataset = lb.data.open(write_npy_folder(tmp_path), "test")
+    loader = lb.data.Loader(dataset, 16, transform=lambda image: 255 - image, transforms=lb.data.random_crop(6, 0), workers=2)
+    x, y = next(iter(loader))
+    plain, _ = next(iter(lb.data.Loader(dataset, 16, transforms=lb.data.random_crop(6, 0))))
+    torch.testing.assert_close(x, 1 - plain)
+    assert loader.classes == dataset.classes and loader.preprocessing is None

@@ -8,9 +8,11 @@ import subprocess
 import sys
 
 import torch
+from digits import write_npy_folder
 
 SOURCE = pathlib.Path(os.environ.get("LIMBECK_SOURCE", pathlib.Path(__file__).parents[2]))
 EXAMPLE = SOURCE / "examples/python/ipex_migration.py"
+HOOKS_EXAMPLE = SOURCE / "examples/python/fit_with_hooks.py"
 
 
 # torchvision's Python declares rules for operators of its compiled part, which need not load beside this torch.
@@ -59,3 +61,17 @@ def test_document_shows_the_examples_two_lines():
     for line in added:
         script = script.replace(line, "")
     assert "limbeck" not in script.partition('"""\n\nimport')[2]
+
+
+def test_fit_with_hooks(tmp_path):
+    data = write_npy_folder(tmp_path)
+    command = [sys.executable, HOOKS_EXAMPLE, "--data", data, "--folder", tmp_path / "run", "--epochs", "8", "--target",
+               "0.85", "--output", tmp_path / "model.lmb"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    *_, last_epoch, end = done.stdout.splitlines()
+    number, held_out = re.fullmatch(r"epoch (\d+): .*held out ([0-9.]+)%", last_epoch).groups()
+    assert float(held_out) >= 85 and "stopped by the hook" in end and f"top-1 {held_out}%" in end
+    again = subprocess.run(command, capture_output=True, text=True)
+    assert again.returncode == 0, again.stderr
+    assert re.search(r"^epoch (\d+)", again.stdout, re.MULTILINE).group(1) == str(int(number) + 1)

@@ -51,6 +51,7 @@ def test_stub_agrees_with_the_package():
 def test_stub_has_all_that_the_package_exports():
     stub = pathlib.Path(lb.__file__).with_name("__init__.pyi").read_text()
     names = {getattr(node, "name", None) for node in ast.parse(stub).body}
+    names |= {node.target.id for node in ast.parse(stub).body if isinstance(node, ast.AnnAssign)}
     names |= {alias.asname for node in ast.parse(stub).body if isinstance(node, ast.ImportFrom) for alias in node.names}
     assert set(lb.__all__) <= names
 
