@@ -1,6 +1,7 @@
 #include "limbeck/model/interpreter.h"
 
 #include <ATen/ATen.h>
+#include <ATen/autocast_mode.h>
 #include <ATen/core/grad_mode.h>
 #include <ATen/core/ivalue.h>
 
@@ -10,6 +11,7 @@
 #include "limbeck/graph/call_node.h"
 #include "limbeck/graph/infer.h"
 #include "limbeck/model/region_guard.h"
+#include "limbeck/model/weight_cache.h"
 
 namespace limbeck {
 
@@ -93,8 +95,20 @@ void call_like_in_place(const Step& step, graph::Stack& stack) {
   if (stack[0].toTensor().scalar_type() != dtype) stack[0] = stack[0].toTensor().to(dtype);
 }
 
+/// Weights as autocast would cast them in the call, from the cache around this run where there is one.
+void cast_weights(const Step& step, graph::Stack& stack) {
+  WeightCache* const cache = current_weight_cache();
+  if (cache == nullptr || !at::autocast::is_autocast_enabled(at::kCPU)) return;
+  const at::ScalarType dtype = at::autocast::get_autocast_dtype(at::kCPU);
+  for (const uint16_t slot : step.weights) {
+    const at::Tensor& weight = stack[slot].toTensor();
+    if (weight.is_cpu() && weight.scalar_type() == at::kFloat) stack[slot] = cache->cast(weight, dtype);
+  }
+}
+
 void run_step(const Step& step, const Sizing& sizing, Values& values, graph::Stack& stack) {
   fill_stack(step, sizing, values, stack);
+  if (!step.weights.empty()) cast_weights(step, stack);
   if (step.keeps_dtype) {
     call_like_in_place(step, stack);
   } else {

@@ -9,6 +9,7 @@
 #include "limbeck/core/error.h"
 #include "limbeck/graph/call_node.h"
 #include "limbeck/model/fuse_for_training.h"
+#include "limbeck/model/low_precision_ops.h"
 #include "limbeck/model/program.h"
 
 namespace limbeck {
@@ -303,6 +304,7 @@ class Preparer {
       program_->sized.push_back({.op = step.op, .slot = small_slot, .argument = argument});
     } else {
       step.stack[slot] = box_constant(*step.op, slot, argument);
+      if (argument.value() != nullptr && is_low_precision_op(*step.op)) step.weights.push_back(small_slot);
     }
   }
 

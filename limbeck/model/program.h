@@ -65,6 +65,7 @@ struct Step {
   std::vector<ListFill> lists{};
   std::vector<SizedSlot> sized{};
   std::vector<ValueIndex> outputs{};  // kNoValue: nobody needs it
+  std::vector<uint16_t> weights{};    // slots of constants that autocast casts before the op
   graph::NodeId node = 0;             // for messages
 };
 

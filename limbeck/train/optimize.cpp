@@ -72,6 +72,7 @@ struct ModelSet::Impl {
   SetOptions options;
   std::optional<LossScaler> scaler;
   std::optional<CachingAllocatorScope> memory;
+  WeightCache casts;  // of all members' weights
 
   std::vector<uint64_t> signature;
   std::optional<UpdatePlan> plan;                    // as of `signature`
@@ -231,7 +232,13 @@ struct ModelSet::Impl {
     return decision;
   }
 
+  /// Whatever way an optimizer writes them.
+  void forget_casts(std::size_t i) {
+    for (const NamedTensor& parameter : plan->updated_by[i]) casts.forget(parameter.tensor);
+  }
+
   void step_one(std::size_t i, double gradient_scale) {
+    forget_casts(i);
     if (optimizers[i]->step_scaled(gradient_scale)) return;
     if (gradient_scale != 1) scale_gradients(gradients_of(plan->updated_by[i]), gradient_scale);
     optimizers[i]->step({});
@@ -329,6 +336,7 @@ struct ModelSet::Impl {
   /// Runs the user's closure and makes its gradients ready for an optimizer. Returns the loss; sets `norm`.
   at::Tensor evaluate(const LossClosure& closure, double& norm) {
     begin_next_step();
+    for (const std::size_t i : busy_optimizers()) forget_casts(i);
     const at::AutoGradMode on(true);
     const at::Tensor loss = closure();
     LIMBECK_CHECK(has_fresh_gradients(), "[optimize] the closure of step() must call backward() of the set");
@@ -388,7 +396,7 @@ RoleScope ModelSet::enter(std::string_view name, std::span<const at::Tensor> inp
   const std::size_t index = impl_->index_of(name);
   impl_->refresh();
   const MemberRun run = run_of(*impl_->members[index].role, impl_->options.fusion);
-  return RoleScope(run, *impl_->members[index].role, impl_->precision, impl_->parameters[index], inputs);
+  return RoleScope(run, *impl_->members[index].role, impl_->precision, impl_->parameters[index], inputs, impl_->casts);
 }
 
 Outputs ModelSet::forward(std::string_view name, const Inputs& inputs, const ForwardOptions& options) {
@@ -438,6 +446,8 @@ Role ModelSet::role(std::string_view name) const { return *impl_->members[impl_-
 SetMember& ModelSet::member(std::string_view name) { return *impl_->members[impl_->index_of(name)].model; }
 
 Precision ModelSet::precision() const { return impl_->precision; }
+
+int64_t ModelSet::num_weight_casts() const { return impl_->casts.num_conversions(); }
 
 LossScaler* ModelSet::scaler() { return impl_->scaler ? &*impl_->scaler : nullptr; }
 

@@ -118,6 +118,9 @@ class ModelSet {
   Role role(std::string_view name) const;
   SetMember& member(std::string_view name);
   Precision precision() const;
+  /// Low-precision copies of weights that were made so far: one for each parameter between two of its updates, however
+  /// many runs there are; of models that nobody trains one in all.
+  int64_t num_weight_casts() const;
   /// The scaler of fp16, else null: its state belongs into checkpoints.
   LossScaler* scaler();
   /// As of now: groups that were added since are in it.

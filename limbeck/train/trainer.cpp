@@ -51,6 +51,7 @@ class Run {
         options_(options),
         control_(control),
         device_(device_of(state_.model)),
+        stepper_(state_, objective_, options_, control_, device_),
         frozen_norms_(frozen_norms(state_.model)) {}
 
   TrainSummary run() {
@@ -102,8 +103,7 @@ class Run {
     if (!batch) return end_epoch();
     const double factor = lr_factor(progress().step);
     const BatchGroup group = group_at(loader_, progress().next.step, options_.accumulate);
-    const StepOutcome outcome =
-        Stepper(state_, objective_, options_, control_, device_)(*batch, loader_, group, factor);
+    const StepOutcome outcome = stepper_(*batch, loader_, group, factor);
     count(outcome);
     average();
     report(ProgressOf::step);
@@ -279,6 +279,7 @@ class Run {
   const TrainOptions& options_;
   const RunControl& control_;
   at::Device device_;
+  Stepper stepper_;
   std::vector<std::string> frozen_norms_;  // scopes of the model that stay in eval mode
   std::optional<MetricsLog> log_;
   std::optional<Model> best_model_;

@@ -60,6 +60,7 @@ void Stepper::add_batch(const data::Batch& batch, const BatchGroup& group, StepO
 StepResult Stepper::evaluate_objective(const data::Batch& batch) {
   if (options_.precision == Precision::fp32) return objective_(batch, state_.progress);
   const Autocast autocast(autocast_dtype(options_.precision), device_.type());
+  const WeightCacheScope weights(weights_);
   return objective_(batch, state_.progress);
 }
 
@@ -75,6 +76,7 @@ void Stepper::update(StepOutcome& outcome, double factor, double lr_factor) {
     if (outcome.is_skipped) return;
   }
   check_finite(outcome.grad_norm, "norm of the gradients");
+  for (const NamedTensor& parameter : state_.optimizer->parameters()) weights_.forget(parameter.tensor);
   state_.optimizer->step(lr_factor, decision.gradient_scale);
 }
 

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 
+#include "limbeck/model/weight_cache.h"
 #include "limbeck/train/loop/accumulation.h"
 #include "limbeck/train/trainer.h"
 
@@ -16,7 +17,7 @@ struct StepOutcome {
   bool is_skipped = false;  // fp16: a gradient overflowed, nothing was updated
 };
 
-/// Forward, backward, scale, check, clip, update.
+/// Forward, backward, scale, check, clip, update: step after step of one run.
 class Stepper {
  public:
   /// All of it must outlive the stepper. Batches are moved to `device`.
@@ -39,6 +40,7 @@ class Stepper {
   const TrainOptions& options_;
   const RunControl& control_;
   at::Device device_;
+  WeightCache weights_;  // of all models that the objective runs
 };
 
 }  // namespace limbeck::train

@@ -2,38 +2,14 @@
 
 #include <fmt/format.h>
 
-#include <algorithm>
-#include <array>
 #include <cstdint>
 #include <string_view>
+
+#include "limbeck/model/low_precision_ops.h"
 
 namespace limbeck::train {
 
 namespace {
-
-/// What autocast computes in the low precision on the CPU (ATen/autocast_mode.h, AT_FORALL_LOWER_PRECISION_FP of CPU),
-/// as far as exported graphs have it.
-constexpr std::array<std::string_view, 15> kLowPrecisionOps = {"aten::conv1d",
-                                                               "aten::conv2d",
-                                                               "aten::conv3d",
-                                                               "aten::conv_transpose1d",
-                                                               "aten::conv_transpose2d",
-                                                               "aten::conv_transpose3d",
-                                                               "aten::linear",
-                                                               "aten::matmul",
-                                                               "aten::mm",
-                                                               "aten::bmm",
-                                                               "aten::addmm",
-                                                               "aten::addbmm",
-                                                               "aten::baddbmm",
-                                                               "aten::einsum",
-                                                               "aten::scaled_dot_product_attention"};
-
-bool is_low_precision(const graph::Node& node) {
-  const std::string_view name = node.op->name;
-  const std::string_view base = name.substr(0, name.find('.'));
-  return std::find(kLowPrecisionOps.begin(), kLowPrecisionOps.end(), base) != kLowPrecisionOps.end();
-}
 
 RunOptions options_of(const MemberRun& how) {
   return {.taps = how.taps, .state_updates = how.state_updates, .mode = how.mode, .fusion = how.fusion};
@@ -46,14 +22,14 @@ void add_fusions(MemberNotes& notes, const passes::FusionReport& report) {
 
 void add_casts(MemberNotes& notes, const graph::Graph& graph, Precision precision) {
   int64_t cast = 0;
-  for (const graph::NodeId id : graph.order()) cast += is_low_precision(graph.node(id)) ? 1 : 0;
+  for (const graph::NodeId id : graph.order()) cast += is_low_precision_op(*graph.node(id).op) ? 1 : 0;
   const std::string_view name = precision_name(precision);
   if (cast == 0) {
     notes.left.push_back(fmt::format("no convolution and no matrix product: nothing runs in {}", name));
     return;
   }
   notes.cast.push_back(fmt::format("{} convolutions and matrix products run in {}", cast, name));
-  notes.cast.push_back("each of their weights is cast once a run; the parameters themselves stay float32");
+  notes.cast.push_back("their weights are cast once between two changes; the parameters themselves stay float32");
   notes.left.push_back("normalisations, losses and the parameters stay float32, as torch.autocast has it");
 }
 

@@ -33,13 +33,16 @@ MemberRun run_of(const Role& role, Fusion fusion) {
 }
 
 RoleScope::RoleScope(MemberRun run, const Role& role, Precision precision, std::span<const NamedTensor> parameters,
-                     std::span<const at::Tensor> inputs)
+                     std::span<const at::Tensor> inputs, WeightCache& weights)
     : run_(std::move(run)),
       gradients_(records(role, inputs)),
       previous_cache_enabled_(at::autocast::is_autocast_cache_enabled()) {
   // A weight that was cast without gradients must not come from the cache where a trained model shares it.
   if (!c10::GradMode::is_enabled()) at::autocast::set_autocast_cache_enabled(false);
-  if (precision != Precision::fp32) autocast_.emplace(autocast_dtype(precision), device_of(parameters, inputs));
+  if (precision != Precision::fp32) {
+    autocast_.emplace(autocast_dtype(precision), device_of(parameters, inputs));
+    weights_.emplace(weights);
+  }
   if (role.is_trained() || !c10::GradMode::is_enabled()) return;
   for (const NamedTensor& parameter : parameters) {
     if (!parameter.tensor.requires_grad()) continue;

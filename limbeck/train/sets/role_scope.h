@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "limbeck/model/model.h"
+#include "limbeck/model/weight_cache.h"
 #include "limbeck/train/precision.h"
 #include "limbeck/train/sets/role.h"
 #include "limbeck/train/sets/set_member.h"
@@ -19,11 +20,12 @@ namespace limbeck::train {
 MemberRun run_of(const Role& role, Fusion fusion);
 
 /// RAII: gradient recording and autocast as `role` and `precision` want them; restores what was before. A run whose
-/// role trains nothing records gradients only where an input requires one, and then not for `parameters`.
+/// role trains nothing records gradients only where an input requires one, and then not for `parameters`. Weights in
+/// low precision come from `weights`, which must outlive it.
 class RoleScope {
  public:
   RoleScope(MemberRun run, const Role& role, Precision precision, std::span<const NamedTensor> parameters,
-            std::span<const at::Tensor> inputs);
+            std::span<const at::Tensor> inputs, WeightCache& weights);
   ~RoleScope();
   RoleScope(const RoleScope&) = delete;
   RoleScope& operator=(const RoleScope&) = delete;
@@ -37,6 +39,7 @@ class RoleScope {
   c10::AutoGradMode gradients_;
   bool previous_cache_enabled_;
   std::optional<Autocast> autocast_;
+  std::optional<WeightCacheScope> weights_;
 };
 
 }  // namespace limbeck::train
