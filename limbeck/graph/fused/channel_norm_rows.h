@@ -1,14 +1,11 @@
-// The loops of channel_norm.h, written once over a type of vectors `V`; each channel_norm_*.cpp includes this after its
-// own V. Everything has internal linkage: the same inline function compiled for two instruction sets must not be
-// merged.
-//
-// V: kWidth floats; Mask and mask(count) for the first `count` lanes; load and store of float and bf16 (uint16_t) rows
-// under a mask; +, -, *, /; less(a, b) ? c : d as select_less; exponential_of_bits for 2^n.
+// The loops of channel_norm.h, written once over lanes V (limbeck/core/lanes). Everything has internal linkage: the
+// same inline function compiled for two instruction sets must not be merged.
 #pragma once
 
 #include <algorithm>
 #include <cstdint>
 
+#include "limbeck/core/lanes/functions.h"
 #include "limbeck/graph/fused/channel_norm.h"
 
 namespace limbeck::fused {
@@ -20,29 +17,6 @@ constexpr int64_t kBlockRows = 32;
 /// Vectors of a tile: enough sums in registers for whole cache lines of a row.
 constexpr int kTile = 4;
 
-/// e^x. x = n ln 2 + r with |r| <= ln 2 / 2, then the Taylor polynomial of degree 7, whose first missing term is below
-/// 6e-9 relative. Arguments are held within the range of finite, normal results; NaN stays NaN.
-template <class V>
-inline V exponential(V x) {
-  const V low = V::all(-87.0F), high = V::all(88.0F);
-  x = V::select_less(x, low, low, x);
-  x = V::select_less(high, x, high, x);
-  const V magic = V::all(12582912.0F);  // 1.5 * 2^23: adding it rounds to an integer, which is left in the low bits
-  const V rounded = x * V::all(1.44269504F) + magic;
-  const V n = rounded - magic;
-  const V r = x - n * V::all(0.693359375F) - n * V::all(-2.12194440e-4F);  // ln 2 in two parts
-  V sum = V::all(1.0F / 5040);
-  for (const float coefficient : {1.0F / 720, 1.0F / 120, 1.0F / 24, 1.0F / 6, 0.5F, 1.0F, 1.0F})
-    sum = sum * r + V::all(coefficient);
-  return sum * V::power_of_two(rounded);
-}
-
-template <class V>
-inline V sigmoid(V z) {
-  const V one = V::all(1.0F);
-  return one / (one + exponential(V::all(0.0F) - z));
-}
-
 template <class V, Activation A>
 inline V activate(V z) {
   const V zero = V::all(0.0F), six = V::all(6.0F);
@@ -51,7 +25,7 @@ inline V activate(V z) {
     z = V::select_less(z, zero, zero, z);
     return V::select_less(six, z, six, z);
   }
-  if constexpr (A == Activation::silu) return z * sigmoid(z);
+  if constexpr (A == Activation::silu) return z * lanes::sigmoid(z);
   return z;
 }
 
@@ -65,7 +39,7 @@ inline V through_activation(V gradient, V z) {
     return V::select_less(z, V::all(6.0F), passed, zero);
   }
   if constexpr (A == Activation::silu) {
-    const V s = sigmoid(z);
+    const V s = lanes::sigmoid(z);
     return gradient * (s * (one + z * (one - s)));
   }
   return gradient;

@@ -1,7 +1,5 @@
-// The loops of depthwise_kernels.h over vectors V of channels, which each instruction set defines for itself:
-//   V::kWidth; V::Mask; V::first(n): mask of the first n channels; V::zero(); V::load(p, mask); V::store(p, mask, v);
-//   V::multiply_add(a, b, c) = a * b + c.
-// Included by the sources of the kernels alone. V is internal to its source, and so is what is made of it here.
+// The loops of depthwise_kernels.h over lanes V (limbeck/core/lanes), which hold neighbouring channels. Included by the
+// sources of the kernels alone. V is internal to its source, and so is what is made of it here.
 #pragma once
 
 #include <cstdint>
@@ -13,7 +11,7 @@ namespace limbeck::fused {
 /// Loops over kBlocks vectors of channels at once, so that their chains of additions overlap.
 template <class V, class Element, int kBlocks>
 struct DepthwiseLoops {
-  using Vector = typename V::Vector;
+  using Vector = V;
   using Mask = typename V::Mask;
 
   const DepthwiseGeometry& shape;
@@ -24,7 +22,7 @@ struct DepthwiseLoops {
   DepthwiseLoops(const DepthwiseGeometry& geometry, const DepthwiseBackward<Element>& backward, int64_t first,
                  int64_t count)
       : shape(geometry), call(backward), channel(first) {
-    for (int block = 0; block < kBlocks; ++block) masks[block] = V::first(count - block * V::kWidth);
+    for (int block = 0; block < kBlocks; ++block) masks[block] = V::mask(count - block * V::kWidth);
   }
 
   void image(int64_t n) const {
@@ -88,7 +86,7 @@ struct DepthwiseLoops {
     for (int j = 0; j < kTaps; ++j)
 #pragma GCC unroll 4
       for (int block = 0; block < kBlocks; ++block)
-        V::store(sums + j * pitch + block * V::kWidth, masks[block], sum[j][block]);
+        V::store(sums + j * pitch + block * V::kWidth, sum[j][block], masks[block]);
     weight_gradient_taps(gradient, input, sums, end, shape.out_width);
   }
 
@@ -105,7 +103,7 @@ struct DepthwiseLoops {
           const Vector product_sum =
               V::multiply_add(V::load(gradient + q * shape.channels + at, masks[block]),
                               V::load(input + x * shape.channels + at, masks[block]), V::load(sum, masks[block]));
-          V::store(sum, masks[block], product_sum);
+          V::store(sum, product_sum, masks[block]);
         }
       }
     }
@@ -124,7 +122,7 @@ struct DepthwiseLoops {
     const int64_t pitch = shape.channels, tap_step = shape.stride_width * pitch;
     Vector sum[kBlocks];
 #pragma GCC unroll 4
-    for (int block = 0; block < kBlocks; ++block) sum[block] = V::zero();
+    for (int block = 0; block < kBlocks; ++block) sum[block] = V::all(0.0F);
     for (int32_t row = 0; row < rows.count; ++row) {
       const Element* g = gradient + ((rows.first_output - row) * shape.out_width + columns.first_output) * pitch;
       const float* w = call.weight + channel +
@@ -138,7 +136,7 @@ struct DepthwiseLoops {
       }
     }
 #pragma GCC unroll 4
-    for (int block = 0; block < kBlocks; ++block) V::store(result + block * V::kWidth, masks[block], sum[block]);
+    for (int block = 0; block < kBlocks; ++block) V::store(result + block * V::kWidth, sum[block], masks[block]);
   }
 };
 
