@@ -7,18 +7,28 @@
 //   losses N   -> the losses of the first N steps of a copy of the model
 //   train N    -> milliseconds of N steps each
 //   fused      -> what a step fuses
+//   profile N  -> milliseconds a step by kind of work, "KIND MS; KIND MS", from N steps
+//   names N    -> the same by op and backward function, the dearest thirty
+//   macs       -> multiply-adds of a batch's forward pass in 1e9, then the machine's best a second in float32 and in
+//   bfloat16
 #include <ATen/ATen.h>
 #include <ATen/Parallel.h>
 
+#include <algorithm>
 #include <chrono>
 #include <iostream>
 #include <optional>
 #include <sstream>
 #include <string>
+#include <utility>
+#include <vector>
 
+#include "bench/training/machine_peak.h"
+#include "bench/training/step_profile.h"
 #include "limbeck/core/error.h"
 #include "limbeck/graph/weights/state_dict.h"
 #include "limbeck/load/load.h"
+#include "limbeck/measure/profile.h"
 #include "limbeck/model/caching_allocator.h"
 #include "limbeck/train/optim/optimizer.h"
 
@@ -49,6 +59,7 @@ class Trainee {
   }
 
   at::Tensor step(const at::Tensor& x, const at::Tensor& y) {
+    RECORD_USER_SCOPE("step");
     optimizer_.zero_grad();
     at::Tensor loss;
     {
@@ -57,7 +68,7 @@ class Trainee {
       loss = at::cross_entropy_loss(model_.forward(x, run()).logits(), y);
     }
     loss.backward();
-    optimizer_.step(1.0);
+    update();
     return loss.detach();
   }
 
@@ -68,6 +79,11 @@ class Trainee {
   }
 
  private:
+  void update() {
+    RECORD_USER_SCOPE("optimizer");
+    optimizer_.step(1.0);
+  }
+
   static limbeck::RunOptions run() { return {.fusion = limbeck::Fusion::training}; }
 
   static limbeck::train::OptimizerOptions settings(const Options& options) {
@@ -103,7 +119,11 @@ class Server {
     if (command == "losses") return losses(count);
     if (command == "train") return times(count);
     if (command == "fused") return trainee_->fused();
-    limbeck::fail<limbeck::InvalidArgument>("[bench] unknown command '{}'. Use losses, train or fused.", line);
+    if (command == "profile") return profile(count, &limbeck::bench::StepProfile::kinds);
+    if (command == "names") return profile(count, &limbeck::bench::StepProfile::names);
+    if (command == "macs") return macs();
+    limbeck::fail<limbeck::InvalidArgument>(
+        "[bench] unknown command '{}'. Use losses, train, fused, profile, names or macs.", line);
   }
 
  private:
@@ -122,6 +142,29 @@ class Server {
       trainee_->step(x_, y_);
       text << std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start).count() << ' ';
     }
+    return text.str();
+  }
+
+  template <class Times>
+  std::string profile(int count, Times times_of) {
+    const limbeck::bench::StepProfile profile;
+    for (int i = 0; i < count; ++i) trainee_->step(x_, y_);
+    std::vector<std::pair<double, std::string>> sorted;
+    for (const auto& [name, ms] : (profile.*times_of)()) sorted.emplace_back(ms / count, name);
+    std::sort(sorted.rbegin(), sorted.rend());
+    sorted.resize(std::min<std::size_t>(sorted.size(), 30));
+    std::ostringstream text;
+    for (const auto& [ms, name] : sorted) text << name << ' ' << ms << "; ";
+    return text.str();
+  }
+
+  std::string macs() const {
+    const limbeck::measure::Profile profile = limbeck::measure::profile(model_);
+    const int64_t samples = profile.is_per_sample ? x_.size(0) : 1;
+    std::ostringstream text;
+    text << static_cast<double>(profile.macs * samples) / 1e9 << ' '
+         << limbeck::bench::best_rate(limbeck::bench::fma_burst()) << ' '
+         << limbeck::bench::best_rate(limbeck::bench::bf16_burst());
     return text.str();
   }
 

@@ -2,6 +2,7 @@
 
 #include <ATen/ATen.h>
 #include <ATen/core/dispatch/Dispatcher.h>
+#include <ATen/record_function.h>
 
 #include <algorithm>
 #include <mutex>
@@ -190,6 +191,7 @@ std::vector<std::string> dispatcher_op_names() {
 
 void call_op(const OpInfo& op, Stack& stack) {
   if (op.kernel != nullptr) {
+    RECORD_FUNCTION(op.name.c_str(), c10::ArrayRef<const c10::IValue>());  // ATen's ops are recorded by its dispatcher
     op.kernel(stack);
   } else {
     handle_of(op).callBoxed(stack);
