@@ -9,8 +9,11 @@
 #include <string>
 
 #include "limbeck/core/error.h"
+#include "limbeck/graph/fused/attention/attention.h"
+#include "limbeck/graph/fused/attention/unbind.h"
 #include "limbeck/graph/fused/batch_norm_act.h"
 #include "limbeck/graph/fused/depthwise.h"
+#include "limbeck/graph/fused/patch_conv2d.h"
 #include "limbeck/graph/fused/strided_pointwise.h"
 
 namespace limbeck::graph {
@@ -87,6 +90,31 @@ void strided_pointwise_conv2d_kernel(std::vector<c10::IValue>& stack) {
                                       : conv.run()};
 }
 
+void patch_conv2d_kernel(std::vector<c10::IValue>& stack) {
+  const Conv2dArguments conv(stack);
+  const std::vector<int64_t> kernel = {conv.weight.size(2), conv.weight.size(3)};
+  const bool is_patch = conv.input.dim() == 4 && conv.stride == kernel && conv.groups == 1 &&
+                        conv.padding == std::vector<int64_t>{0, 0} && conv.dilation == std::vector<int64_t>{1, 1} &&
+                        conv.input.size(2) >= kernel[0] && conv.input.size(3) >= kernel[1];
+  stack = {is_patch ? fused::patch_conv2d(conv.input, conv.weight, conv.bias) : conv.run()};
+}
+
+/// What the own kernels do not cover is attention as any other.
+void attention_kernel(std::vector<c10::IValue>& stack) {
+  const at::Tensor query = stack[0].toTensor(), key = stack[1].toTensor(), value = stack[2].toTensor();
+  const auto mask = stack[3].toOptional<at::Tensor>();
+  const double dropout = stack[4].toDouble();
+  const bool is_causal = stack[5].toBool(), is_grouped = stack[7].toBool();
+  const auto scale = stack[6].toOptional<double>();
+  const bool is_plain = !mask && dropout == 0.0 && !is_causal && !is_grouped;
+  stack = {is_plain ? fused::attention(query, key, value, scale)
+                    : at::scaled_dot_product_attention(query, key, value, mask, dropout, is_causal, scale, is_grouped)};
+}
+
+void unbind_kernel(std::vector<c10::IValue>& stack) {
+  stack = {c10::IValue(c10::List<at::Tensor>(fused::unbind(stack[0].toTensor(), stack[1].toInt())))};
+}
+
 at::Tensor tensor_or_undefined(const c10::IValue& value) { return value.isNone() ? at::Tensor() : value.toTensor(); }
 
 void batch_norm_act_kernel(std::vector<c10::IValue>& stack) {
@@ -122,6 +150,12 @@ const OwnOp* find_own_op(std::string_view name) {
        {schema(std::string("limbeck::depthwise_conv2d") + kConv2dSlots), depthwise_conv2d_kernel}},
       {"limbeck::strided_pointwise_conv2d",
        {schema(std::string("limbeck::strided_pointwise_conv2d") + kConv2dSlots), strided_pointwise_conv2d_kernel}},
+      {"limbeck::patch_conv2d", {schema(std::string("limbeck::patch_conv2d") + kConv2dSlots), patch_conv2d_kernel}},
+      {"limbeck::scaled_dot_product_attention",
+       {schema("limbeck::scaled_dot_product_attention(Tensor query, Tensor key, Tensor value, Tensor? attn_mask=None, "
+               "float dropout_p=0., bool is_causal=False, *, float? scale=None, bool enable_gqa=False) -> Tensor"),
+        attention_kernel}},
+      {"limbeck::unbind", {schema("limbeck::unbind(Tensor self, int dim=0) -> Tensor[]"), unbind_kernel}},
       {"limbeck::batch_norm_act",
        {schema("limbeck::batch_norm_act(Tensor input, Tensor? weight, Tensor? bias, Tensor? running_mean, "
                "Tensor? running_var, bool training, float momentum, float eps, Tensor? residual=None, "

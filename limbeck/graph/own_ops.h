@@ -5,6 +5,9 @@
 //     arithmetic and so the bits and the generator's state of the library that the model came from.
 //   limbeck::depthwise_conv2d(...): aten::conv2d with as many groups as channels, and gradients of our own (fused/).
 //   limbeck::strided_pointwise_conv2d(...): aten::conv2d with a 1x1 kernel and a stride, on the pixels that it reads.
+//   limbeck::patch_conv2d(...): aten::conv2d whose stride is its kernel, as a matrix product of patches.
+//   limbeck::scaled_dot_product_attention(...): ATen's with gradients of our own (fused/attention).
+//   limbeck::unbind(...): aten::unbind.int whose gradient is not copied where it lies in one piece (fused/attention).
 //   limbeck::batch_norm_act(...): aten::batch_norm, then `residual` added, then the activation none, relu, relu6 or
 //     silu (fused/).
 #pragma once

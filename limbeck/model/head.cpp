@@ -10,6 +10,7 @@
 
 #include "limbeck/core/error.h"
 #include "limbeck/graph/infer.h"
+#include "limbeck/graph/parameter_argument.h"
 
 namespace limbeck {
 
@@ -19,15 +20,11 @@ using graph::Graph;
 using graph::Node;
 using graph::NodeId;
 using graph::Parameter;
+using graph::parameter_argument;
 using graph::ValueId;
 
 /// Slots of weight and bias, the same in aten::linear, aten::conv2d and the like.
 constexpr std::size_t kWeight = 1, kBias = 2;
-
-const Parameter* parameter_in(const Graph& graph, const Node& node, std::size_t slot) {
-  const ValueId* value = slot < node.arguments.size() ? node.arguments[slot].value() : nullptr;
-  return value == nullptr ? nullptr : graph.as_parameter(*value);
-}
 
 bool is_pointwise(const at::Tensor& weight) {
   return std::all_of(weight.sizes().begin() + 2, weight.sizes().end(), [](int64_t size) { return size == 1; });
@@ -35,7 +32,7 @@ bool is_pointwise(const at::Tensor& weight) {
 
 /// A node that maps channels by a weight of its own: a linear layer or an ungrouped 1x1 convolution.
 bool is_linear_map(const Graph& graph, const Node& node) {
-  const Parameter* weight = parameter_in(graph, node, kWeight);
+  const Parameter* weight = parameter_argument(graph, node, kWeight);
   if (weight == nullptr) return false;
   if (node.op->is("aten::linear")) return weight->tensor.dim() == 2;
   for (const char* convolution : {"aten::conv1d", "aten::conv2d", "aten::conv3d"}) {
@@ -130,8 +127,8 @@ void replace_head(Graph& graph, std::string_view scope, const HeadOptions& optio
   LIMBECK_CHECK(options.classes >= 1, "[model] a head needs at least one class, got {}", options.classes);
   Graph changed = graph;  // an exception below leaves the caller's graph as it was
   const Node head = graph.node(find_head(graph, scope));
-  const Parameter& weight = *parameter_in(graph, head, kWeight);
-  const Parameter* bias = parameter_in(graph, head, kBias);
+  const Parameter& weight = *parameter_argument(graph, head, kWeight);
+  const Parameter* bias = parameter_argument(graph, head, kBias);
   refuse_shared(graph, head, weight);
   // torch.nn.Linear and Conv: kaiming_uniform_(weight, a=sqrt(5)), then the bias with bound 1/sqrt(fan_in); in the
   // order of arithmetic of torch/nn/init.py, for the same bits.

@@ -2,7 +2,6 @@
 
 #include <ATen/ATen.h>
 #include <ATen/Parallel.h>
-#include <ATen/autocast_mode.h>
 #include <ATen/core/grad_mode.h>
 #include <fmt/ranges.h>
 #include <torch/csrc/autograd/custom_function.h>
@@ -10,6 +9,7 @@
 #include <algorithm>
 
 #include "limbeck/core/error.h"
+#include "limbeck/graph/fused/autocast.h"
 #include "limbeck/graph/fused/depthwise_kernels.h"
 
 namespace limbeck::fused {
@@ -142,12 +142,6 @@ bool is_own_element(const at::Tensor& tensor) {
 bool has_own_gradients(const at::Tensor& input, const at::Tensor& weight) {
   return input.dim() == 4 && is_own_element(input) && weight.scalar_type() == input.scalar_type() &&
          input.is_contiguous(at::MemoryFormat::ChannelsLast);
-}
-
-/// As autocast casts conv2d's arguments, with its cache of cast weights.
-at::Tensor as_autocast(const at::Tensor& tensor) {
-  if (!tensor.defined() || !tensor.device().is_cpu() || !at::autocast::is_autocast_enabled(at::kCPU)) return tensor;
-  return at::autocast::cached_cast(at::autocast::get_autocast_dtype(at::kCPU), tensor, at::kCPU);
 }
 
 at::Tensor library_conv2d(const at::Tensor& input, const at::Tensor& weight, const std::optional<at::Tensor>& bias,

@@ -38,6 +38,7 @@ void add_attention_rows(TraitsTable& table) {
                                                  .mode_arguments = {{4, ModeKind::probability}},
                                                  .shape = shape_attention,
                                                  .macs = macs_of_attention};
+  table["limbeck::scaled_dot_product_attention"] = table["aten::scaled_dot_product_attention"];
 }
 
 }  // namespace limbeck::graph

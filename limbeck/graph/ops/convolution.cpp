@@ -122,6 +122,7 @@ void add_convolution_rows(TraitsTable& table) {
   }
   table["limbeck::depthwise_conv2d"] = table["aten::conv2d"];
   table["limbeck::strided_pointwise_conv2d"] = table["aten::conv2d"];
+  table["limbeck::patch_conv2d"] = table["aten::conv2d"];
   table["aten::convolution"] = {.shape = shape_convolution, .macs = macs_of_convolution};
 }
 

@@ -150,6 +150,7 @@ void add_joining_rows(TraitsTable& table) {
   table["aten::chunk"].shape = shape_chunk;
   table["aten::split_with_sizes"].shape = shape_split_with_sizes;
   table["aten::unbind.int"].shape = shape_unbind;
+  table["limbeck::unbind"] = table["aten::unbind.int"];
   for (const char* op : {"aten::constant_pad_nd", "aten::pad", "aten::reflection_pad1d", "aten::reflection_pad2d",
                          "aten::replication_pad1d", "aten::replication_pad2d"}) {
     table[op].shape = shape_pad;

@@ -1,4 +1,4 @@
-#include "limbeck/graph/passes/depthwise_gradients.h"
+#include "limbeck/graph/passes/exchange/depthwise_gradients.h"
 
 #include <ATen/ATen.h>
 #include <gtest/gtest.h>

@@ -1,4 +1,4 @@
-#include "limbeck/graph/passes/sample_pointwise.h"
+#include "limbeck/graph/passes/exchange/sample_pointwise.h"
 
 #include <ATen/ATen.h>
 #include <gtest/gtest.h>

@@ -1,8 +1,11 @@
-#include "limbeck/graph/passes/sample_pointwise.h"
+#include "limbeck/graph/passes/exchange/sample_pointwise.h"
 
 #include <ATen/core/Tensor.h>
 
 #include <algorithm>
+
+#include "limbeck/graph/parameter_argument.h"
+#include "limbeck/graph/passes/exchange/exchange_op.h"
 
 namespace limbeck::passes {
 
@@ -11,6 +14,7 @@ namespace {
 using graph::Argument;
 using graph::Graph;
 using graph::Node;
+using graph::NodeId;
 
 /// Whether a list argument of integers holds `accepts` for one of its elements.
 template <class Accepts>
@@ -20,11 +24,11 @@ bool has_any(const Argument& argument, const Accepts& accepts) {
   return std::any_of(list->begin(), list->end(), accepts);
 }
 
-bool is_strided_pointwise(const Graph& graph, const Node& node) {
+bool is_strided_pointwise(const Graph& graph, NodeId id) {
+  const Node& node = graph.node(id);
   if (!node.op->is("aten::conv2d")) return false;
   const auto argument = [&](const char* name) -> const Argument& { return node.arguments[node.op->slot(name)]; };
-  const graph::ValueId* value = argument("weight").value();
-  const graph::Parameter* weight = value == nullptr ? nullptr : graph.as_parameter(*value);
+  const graph::Parameter* weight = graph::parameter_argument(graph, node, node.op->slot("weight"));
   if (weight == nullptr || weight->tensor.dim() != 4) return false;
   const bool is_pointwise = weight->tensor.size(2) == 1 && weight->tensor.size(3) == 1;
   const bool is_padded = has_any(argument("padding"), [](const Argument& a) { return a.as_int() != 0; });
@@ -34,13 +38,7 @@ bool is_strided_pointwise(const Graph& graph, const Node& node) {
 }  // namespace
 
 bool sample_pointwise(Graph& graph) {
-  bool changed = false;
-  for (const graph::NodeId id : graph.order()) {
-    if (!is_strided_pointwise(graph, graph.node(id))) continue;
-    graph.edit(id).op = &graph::op_info("limbeck::strided_pointwise_conv2d");  // of the same arguments
-    changed = true;
-  }
-  return changed;
+  return exchange_op(graph, is_strided_pointwise, "limbeck::strided_pointwise_conv2d");
 }
 
 }  // namespace limbeck::passes

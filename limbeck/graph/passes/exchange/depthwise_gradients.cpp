@@ -1,6 +1,9 @@
-#include "limbeck/graph/passes/depthwise_gradients.h"
+#include "limbeck/graph/passes/exchange/depthwise_gradients.h"
 
 #include <ATen/core/Tensor.h>
+
+#include "limbeck/graph/parameter_argument.h"
+#include "limbeck/graph/passes/exchange/exchange_op.h"
 
 namespace limbeck::passes {
 
@@ -8,6 +11,7 @@ namespace {
 
 using graph::Graph;
 using graph::Node;
+using graph::NodeId;
 
 bool are_ones(const graph::Argument& argument) {
   const graph::ArgumentList* list = argument.list();
@@ -18,10 +22,10 @@ bool are_ones(const graph::Argument& argument) {
   return true;
 }
 
-bool is_depthwise(const Graph& graph, const Node& node) {
+bool is_depthwise(const Graph& graph, NodeId id) {
+  const Node& node = graph.node(id);
   if (!node.op->is("aten::conv2d")) return false;
-  const graph::ValueId* value = node.arguments[node.op->slot("weight")].value();
-  const graph::Parameter* weight = value == nullptr ? nullptr : graph.as_parameter(*value);
+  const graph::Parameter* weight = graph::parameter_argument(graph, node, node.op->slot("weight"));
   return weight != nullptr && weight->tensor.dim() == 4 && weight->tensor.size(1) == 1 && weight->tensor.size(0) > 1 &&
          node.arguments[node.op->slot("groups")].as_int() == weight->tensor.size(0) &&
          are_ones(node.arguments[node.op->slot("dilation")]);
@@ -29,14 +33,6 @@ bool is_depthwise(const Graph& graph, const Node& node) {
 
 }  // namespace
 
-bool use_depthwise_gradients(Graph& graph) {
-  bool changed = false;
-  for (const graph::NodeId id : graph.order()) {
-    if (!is_depthwise(graph, graph.node(id))) continue;
-    graph.edit(id).op = &graph::op_info("limbeck::depthwise_conv2d");  // of the same arguments
-    changed = true;
-  }
-  return changed;
-}
+bool use_depthwise_gradients(Graph& graph) { return exchange_op(graph, is_depthwise, "limbeck::depthwise_conv2d"); }
 
 }  // namespace limbeck::passes
