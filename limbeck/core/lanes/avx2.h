@@ -51,6 +51,8 @@ struct Avx2 {
     for (int64_t i = 0; i < count; ++i) to[i] = part[i];
   }
   static Avx2 multiply_add(Avx2 a, Avx2 b, Avx2 c) { return {_mm256_fmadd_ps(a.value, b.value, c.value)}; }
+  static Avx2 square_root(Avx2 a) { return {_mm256_sqrt_ps(a.value)}; }
+  static Avx2 larger(Avx2 a, Avx2 b) { return {_mm256_max_ps(a.value, b.value)}; }
   static Avx2 select_less(Avx2 a, Avx2 b, Avx2 yes, Avx2 no) {
     return {_mm256_blendv_ps(no.value, yes.value, _mm256_cmp_ps(a.value, b.value, _CMP_LT_OQ))};
   }

@@ -35,6 +35,8 @@ struct Avx512 {
     _mm512_mask_cvtepi32_storeu_epi16(to, mask, rounded);
   }
   static Avx512 multiply_add(Avx512 a, Avx512 b, Avx512 c) { return {_mm512_fmadd_ps(a.value, b.value, c.value)}; }
+  static Avx512 square_root(Avx512 a) { return {_mm512_sqrt_ps(a.value)}; }
+  static Avx512 larger(Avx512 a, Avx512 b) { return {_mm512_max_ps(a.value, b.value)}; }
   static Avx512 select_less(Avx512 a, Avx512 b, Avx512 yes, Avx512 no) {
     return {_mm512_mask_mov_ps(no.value, _mm512_cmp_ps_mask(a.value, b.value, _CMP_LT_OQ), yes.value)};
   }

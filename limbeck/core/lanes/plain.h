@@ -8,6 +8,7 @@
 //   store(p, v[, mask]) to bfloat16: to nearest, ties to even; NaN becomes the quiet NaN
 //   + - * /             never fused
 //   multiply_add        a * b + c, rounded once
+//   square_root; larger a > b ? a : b, so b where either is NaN
 //   select_less         a < b ? yes : no; no where either is NaN
 //   power_of_two(r)     2^n of the integer n in the low bits of a number rounded by adding 1.5 * 2^23
 //
@@ -41,6 +42,8 @@ struct Plain {
     *to = v.value != v.value ? 0x7FC0 : static_cast<uint16_t>((bits + 0x7FFF + (bits >> 16 & 1)) >> 16);
   }
   static Plain multiply_add(Plain a, Plain b, Plain c) { return {std::fma(a.value, b.value, c.value)}; }
+  static Plain square_root(Plain a) { return {std::sqrt(a.value)}; }
+  static Plain larger(Plain a, Plain b) { return a.value > b.value ? a : b; }
   static Plain select_less(Plain a, Plain b, Plain yes, Plain no) { return a.value < b.value ? yes : no; }
   static Plain power_of_two(Plain rounded) {
     return {std::bit_cast<float>((std::bit_cast<uint32_t>(rounded.value) << 23) + 0x3F800000)};

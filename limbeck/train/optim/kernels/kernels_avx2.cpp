@@ -1,8 +1,7 @@
-#if defined(__x86_64__)
-#include <immintrin.h>
+#if defined(__AVX2__)
+#include "limbeck/core/lanes/avx2.h"
 #endif
-
-#include "limbeck/train/optim/kernels/kernel_bodies.h"
+#include "limbeck/train/optim/kernels/vector_lanes.h"
 
 namespace limbeck::train::kernels {
 
@@ -10,29 +9,14 @@ namespace limbeck::train::kernels {
 
 namespace {
 
-struct Avx2Lanes {
-  using Element = float;
-  using Value = __m256;
+struct Avx2Lanes : VectorLanes<lanes::Avx2> {
   struct Wide {
     __m256d low, high;
   };
-  using Single = SingleLane<float, float>;
-  static constexpr int kCount = 8;
-
-  static Value load(const float* at) { return _mm256_loadu_ps(at); }
-  static void store(float* at, Value value) { _mm256_storeu_ps(at, value); }
-  static Value set(float value) { return _mm256_set1_ps(value); }
-  static Value add(Value a, Value b) { return _mm256_add_ps(a, b); }
-  static Value subtract(Value a, Value b) { return _mm256_sub_ps(a, b); }
-  static Value multiply(Value a, Value b) { return _mm256_mul_ps(a, b); }
-  static Value divide(Value a, Value b) { return _mm256_div_ps(a, b); }
-  static Value fma(Value a, Value b, Value c) { return _mm256_fmadd_ps(a, b, c); }
-  static Value root(Value a) { return _mm256_sqrt_ps(a); }
-  static Value larger(Value a, Value b) { return _mm256_max_ps(a, b); }
 
   static Wide add_square(Wide sum, Value value) {
-    const __m256d low = _mm256_cvtps_pd(_mm256_castps256_ps128(value));
-    const __m256d high = _mm256_cvtps_pd(_mm256_extractf128_ps(value, 1));
+    const __m256d low = _mm256_cvtps_pd(_mm256_castps256_ps128(value.value));
+    const __m256d high = _mm256_cvtps_pd(_mm256_extractf128_ps(value.value, 1));
     return {_mm256_add_pd(sum.low, _mm256_mul_pd(low, low)), _mm256_add_pd(sum.high, _mm256_mul_pd(high, high))};
   }
   static void store_wide(double* at, Wide wide) {
@@ -40,12 +24,11 @@ struct Avx2Lanes {
     _mm256_storeu_pd(at + 4, wide.high);
   }
 
-  static Value load_top(const uint16_t* top) { return _mm256_castsi256_ps(_mm256_slli_epi32(widened(top), 16)); }
   static Value load_split(const uint16_t* top, const uint16_t* rest) {
-    return _mm256_castsi256_ps(_mm256_or_si256(_mm256_slli_epi32(widened(top), 16), widened(rest)));
+    return {_mm256_castsi256_ps(_mm256_or_si256(_mm256_slli_epi32(widened(top), 16), widened(rest)))};
   }
   static void store_split(uint16_t* top, uint16_t* rest, Value value) {
-    const __m256i bits = _mm256_castps_si256(value);
+    const __m256i bits = _mm256_castps_si256(value.value);
     store_low_halves(top, _mm256_srli_epi32(bits, 16));
     store_low_halves(rest, _mm256_and_si256(bits, _mm256_set1_epi32(0xFFFF)));
   }

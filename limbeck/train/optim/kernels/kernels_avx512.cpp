@@ -1,8 +1,7 @@
-#if defined(__x86_64__)
-#include <immintrin.h>
+#if defined(__AVX512F__)
+#include "limbeck/core/lanes/avx512.h"
 #endif
-
-#include "limbeck/train/optim/kernels/kernel_bodies.h"
+#include "limbeck/train/optim/kernels/vector_lanes.h"
 
 namespace limbeck::train::kernels {
 
@@ -10,29 +9,14 @@ namespace limbeck::train::kernels {
 
 namespace {
 
-struct Avx512Lanes {
-  using Element = float;
-  using Value = __m512;
+struct Avx512Lanes : VectorLanes<lanes::Avx512> {
   struct Wide {
     __m512d low, high;
   };
-  using Single = SingleLane<float, float>;
-  static constexpr int kCount = 16;
-
-  static Value load(const float* at) { return _mm512_loadu_ps(at); }
-  static void store(float* at, Value value) { _mm512_storeu_ps(at, value); }
-  static Value set(float value) { return _mm512_set1_ps(value); }
-  static Value add(Value a, Value b) { return _mm512_add_ps(a, b); }
-  static Value subtract(Value a, Value b) { return _mm512_sub_ps(a, b); }
-  static Value multiply(Value a, Value b) { return _mm512_mul_ps(a, b); }
-  static Value divide(Value a, Value b) { return _mm512_div_ps(a, b); }
-  static Value fma(Value a, Value b, Value c) { return _mm512_fmadd_ps(a, b, c); }
-  static Value root(Value a) { return _mm512_sqrt_ps(a); }
-  static Value larger(Value a, Value b) { return _mm512_max_ps(a, b); }
 
   static Wide add_square(Wide sum, Value value) {
-    const __m512d low = _mm512_cvtps_pd(_mm512_castps512_ps256(value));
-    const __m512d high = _mm512_cvtps_pd(_mm512_extractf32x8_ps(value, 1));
+    const __m512d low = _mm512_cvtps_pd(_mm512_castps512_ps256(value.value));
+    const __m512d high = _mm512_cvtps_pd(_mm512_extractf32x8_ps(value.value, 1));
     return {_mm512_add_pd(sum.low, _mm512_mul_pd(low, low)), _mm512_add_pd(sum.high, _mm512_mul_pd(high, high))};
   }
   static void store_wide(double* at, Wide wide) {
@@ -40,12 +24,11 @@ struct Avx512Lanes {
     _mm512_storeu_pd(at + 8, wide.high);
   }
 
-  static Value load_top(const uint16_t* top) { return _mm512_castsi512_ps(_mm512_slli_epi32(widened(top), 16)); }
   static Value load_split(const uint16_t* top, const uint16_t* rest) {
-    return _mm512_castsi512_ps(_mm512_or_si512(_mm512_slli_epi32(widened(top), 16), widened(rest)));
+    return {_mm512_castsi512_ps(_mm512_or_si512(_mm512_slli_epi32(widened(top), 16), widened(rest)))};
   }
   static void store_split(uint16_t* top, uint16_t* rest, Value value) {
-    const __m512i bits = _mm512_castps_si512(value);
+    const __m512i bits = _mm512_castps_si512(value.value);
     _mm256_storeu_si256(reinterpret_cast<__m256i*>(top), _mm512_cvtepi32_epi16(_mm512_srli_epi32(bits, 16)));
     _mm256_storeu_si256(reinterpret_cast<__m256i*>(rest), _mm512_cvtepi32_epi16(bits));
   }
