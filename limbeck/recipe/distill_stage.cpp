@@ -132,21 +132,23 @@ void tell_setup(const Setup& setup, const StageContext& context) {
 
 std::optional<Json> run_stage(const DistillStage& stage, StageContext& context, const std::string& key) {
   const std::string name = stage_name(stage);
-  context.workspace().begin_stage(name, key);
   Setup setup = set_up(stage, context, context.load(stage.student), context.load(stage.teacher));
   freeze(setup.student, stage.freeze, context);
   train::warn_of_final_activation(setup.student.graph());
   tell_setup(setup, context);
   const std::string teacher_hash = tensors_hash(setup.teacher);
+  data::Loader loader = context.data().train_loader(stage.memory_format);
+  const train::RunControl control = training_control(context, {name, key, stage.memory_format, stage.log});
+  train::check_training(setup.student, distill::adapters_of(setup.terms), stage.train, control);
+  context.workspace().begin_stage(name, key);
   const std::shared_ptr<distill::Teacher> teacher = make_teacher(setup, context, name, key);
   if (teacher == nullptr) return std::nullopt;
   distill::KdOptions kd = stage.distill.kd;
   kd.label_smoothing = stage.train.label_smoothing;
-  data::Loader loader = context.data().train_loader(stage.memory_format);
   const train::TrainSummary summary =
       train::train(setup.student, distill::adapters_of(setup.terms),
                    distill::distillation_objective(setup.student, teacher, setup.terms, kd, stage.train.fusion), loader,
-                   stage.train, training_control(context, {name, key, stage.memory_format, stage.log}));
+                   stage.train, control);
   LIMBECK_ASSERT(tensors_hash(setup.teacher) == teacher_hash,
                  "[distill] the teacher changed while the student was trained");
   if (!summary.completed) return std::nullopt;

@@ -80,7 +80,6 @@ const std::vector<std::string>& compared_models(const EvaluateStage& stage, cons
 }
 
 std::optional<Json> run_stage(const EvaluateStage& stage, StageContext& context, const std::string& key) {
-  context.workspace().begin_stage(stage.name, key);
   report::Comparison comparison{.dataset = context.data().test_set()->name(),
                                 .latency_batch = stage.latency_batch,
                                 .threads = at::get_num_threads(),
@@ -106,6 +105,7 @@ std::optional<Json> run_stage(const EvaluateStage& stage, StageContext& context,
   }
   if (stage.latency_runs > 0) measure_latencies(models, stage, context, comparison);
   if (core::is_stop_requested(context.control().stop)) return std::nullopt;
+  context.workspace().begin_stage(stage.name, key);
   return Json::object({{"comparison", report::to_json(comparison)}});
 }
 

@@ -18,18 +18,24 @@ std::function<void(train::Optimizer&)> resume_optimizer(const Model& model, cons
   return [path, options](train::Optimizer& optimizer) { train::load_torch_optimizer(path, optimizer, options); };
 }
 
+/// The model as it will be trained.
+Model prepare(const TrainStage& stage, const StageContext& context, Model model) {
+  fit_to_data(model, stage.model, context, stage.memory_format);
+  if (!stage.resume_from.empty()) load_weights(model, stage.resume_from);
+  freeze(model, stage.freeze, context);
+  return model;
+}
+
 }  // namespace
 
 std::optional<Json> run_stage(const TrainStage& stage, StageContext& context, const std::string& key) {
   const std::string name = stage_name(stage);
-  context.workspace().begin_stage(name, key);
-  Model model = context.load(stage.model);
-  fit_to_data(model, stage.model, context, stage.memory_format);
-  if (!stage.resume_from.empty()) load_weights(model, stage.resume_from);
-  freeze(model, stage.freeze, context);
+  const Model model = prepare(stage, context, context.load(stage.model));
   data::Loader loader = context.data().train_loader(stage.memory_format);
   train::RunControl control = training_control(context, {name, key, stage.memory_format, stage.log});
   control.on_start = resume_optimizer(model, stage.resume_from);
+  train::check_training(model, {}, stage.train, control);
+  context.workspace().begin_stage(name, key);
   const train::TrainSummary summary =
       train::train(model, {}, train::classification_objective(model, stage.train.label_smoothing, stage.train.fusion),
                    loader, stage.train, control);

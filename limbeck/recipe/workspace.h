@@ -5,7 +5,7 @@
 //   OUTPUT/teacher/model.lmb     the result
 //   OUTPUT/teacher/checkpoint/   while it is being made
 //   OUTPUT/student/teacher_outputs.safetensors   likewise, of a distillation that computes them once
-//   OUTPUT/teacher.previous/     the last finished one that was made with other settings
+//   OUTPUT/teacher.previous/     one that was made with other settings; later ones: teacher.previous-2, ...
 //   OUTPUT/report.json, report.md
 #pragma once
 
@@ -13,6 +13,7 @@
 #include <filesystem>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "limbeck/core/json.h"
 
@@ -26,6 +27,7 @@ enum class WorkspaceUse : uint8_t {
 class Workspace {
  public:
   /// For work, throws InvalidArgument while another process works in the folder, IoError for the disk.
+  /// Folders that it made go with it where nothing was put into them.
   Workspace(std::filesystem::path root, WorkspaceUse use);
   ~Workspace();
   Workspace(const Workspace&) = delete;
@@ -43,14 +45,20 @@ class Workspace {
   std::optional<core::Json> find_result(const std::string& stage, const std::string& key) const;
   /// Marks the stage as finished: last of all, atomically.
   void put_result(const std::string& stage, const std::string& key, core::Json result) const;
-  /// Prepares the folder for a stage under `key`: what belongs to another key goes, but a finished model, whose folder
-  /// becomes STAGE.previous.
+  /// Prepares the folder for a stage under `key`. What other settings made there stays, as STAGE.previous or the first
+  /// of STAGE.previous-2, ... that is free: a model, or the checkpoints of one.
   void begin_stage(const std::string& stage, const std::string& key) const;
   /// Removes what only an unfinished stage needs: its checkpoints and computed teacher outputs.
   void end_stage(const std::string& stage) const;
 
  private:
+  void make_root();
+  void set_aside(const std::string& stage) const;
+  void lock();
+  void remove_empty_folders() const;
+
   std::filesystem::path root_;
+  std::vector<std::filesystem::path> made_;  // folders that were not there before, the innermost first
   int lock_descriptor_ = -1;
 };
 

@@ -302,6 +302,25 @@ void check_monitor(const TrainOptions& options, const RunControl& control) {
       user, metric_name(options.monitor));
 }
 
+std::vector<NamedTensor> parameters_of(const Model& model,
+                                       const std::vector<std::pair<std::string, Model>>& companions) {
+  std::vector<NamedTensor> parameters = model.named_parameters();
+  for (const auto& [name, companion] : companions) {
+    for (const NamedTensor& parameter : companion.named_parameters()) {
+      parameters.push_back({name + "/" + parameter.name, parameter.tensor});
+    }
+  }
+  return parameters;
+}
+
+/// With everything checked that can be before the first step.
+Optimizer make_optimizer(const Model& model, const std::vector<std::pair<std::string, Model>>& companions,
+                         const TrainOptions& options, const RunControl& control) {
+  options.validate();
+  check_monitor(options, control);
+  return {parameters_of(model, companions), options.optimizer};
+}
+
 }  // namespace
 
 void TrainOptions::validate() const {
@@ -331,21 +350,19 @@ Objective classification_objective(const Model& model, double label_smoothing, F
   };
 }
 
+void check_training(const Model& model, const std::vector<std::pair<std::string, Model>>& companions,
+                    const TrainOptions& options, const RunControl& control) {
+  Optimizer optimizer = make_optimizer(model, companions, options, control);
+  if (control.on_start) control.on_start(optimizer);
+}
+
 TrainSummary train(const Model& model, const std::vector<std::pair<std::string, Model>>& companions,
                    const Objective& objective, data::Loader& loader, const TrainOptions& options,
                    const RunControl& control) {
-  options.validate();
-  check_monitor(options, control);
+  Optimizer optimizer = make_optimizer(model, companions, options, control);
   const DeterministicScope deterministic(device_of(model));
   const CachingAllocatorScope memory;
   const at::AutoGradMode gradients(true);
-  std::vector<NamedTensor> parameters = model.named_parameters();
-  for (const auto& [name, companion] : companions) {
-    for (const NamedTensor& parameter : companion.named_parameters()) {
-      parameters.push_back({name + "/" + parameter.name, parameter.tensor});
-    }
-  }
-  Optimizer optimizer(parameters, options.optimizer);
   std::optional<LossScaler> scaler;
   if (options.precision == Precision::fp16) scaler.emplace(options.loss_scale);
   TrainingState state{.model = model, .companions = companions, .optimizer = &optimizer};

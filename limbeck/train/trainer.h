@@ -119,6 +119,12 @@ Model result_of(const Model& trained, const TrainSummary& summary, const TrainOp
 /// labels. Warns, with the fix, of a model that ends in a softmax (final_activation.h).
 Objective classification_objective(const Model& model, double label_smoothing, Fusion fusion = Fusion::training);
 
+/// Throws InvalidArgument for what train() refuses before its first step whatever the data is: options out of range,
+/// patterns of groups that match nothing, nothing that requires a gradient, a monitor of validation without one; and
+/// what control.on_start throws, which it calls with an optimizer of its own.
+void check_training(const Model& model, const std::vector<std::pair<std::string, Model>>& companions,
+                    const TrainOptions& options, const RunControl& control);
+
 /// Trains `model` and `companions` until `options.epochs` are done or a stop is requested; goes on from the last
 /// checkpoint when there is one. It computes where the model is, batches are moved there. BatchNorms of frozen scopes
 /// keep their statistics (freeze.h). Models are left in train mode. The memory of freed tensors is kept for the next

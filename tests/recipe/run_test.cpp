@@ -288,6 +288,39 @@ TEST_F(Run, KeepsAFinishedModelThatOtherSettingsReplace) {
   EXPECT_TRUE(core::read_file(folder_.path() / "out" / "m.previous" / "model.lmb") == first);
 }
 
+TEST_F(Run, KeepsEveryModelThatOtherSettingsReplace) {
+  std::vector<std::string> models;
+  Recipe changed = recipe();
+  for (const int64_t epochs : {2, 1, 3}) {
+    std::get<TrainStage>(changed.stages.at(0)).train.epochs = epochs;
+    run(changed, {});
+    models.push_back(core::read_file(stage_file("model.lmb")));
+  }
+  const fs::path out = folder_.path() / "out";
+  EXPECT_TRUE(core::read_file(out / "m.previous" / "model.lmb") == models[0]);
+  EXPECT_TRUE(core::read_file(out / "m.previous-2" / "model.lmb") == models[1]);
+  EXPECT_FALSE(fs::exists(out / "m.previous-3"));
+}
+
+/// Each is refused at another place: the batch size by the loader, the others by what trains.
+TEST_F(Run, MovesNothingBeforeAStageCanStart) {
+  cached_stages(recipe());
+  const std::string first = core::read_file(stage_file("model.lmb"));
+  std::vector<Recipe> wrong(4, recipe());
+  wrong[0].data.batch_size = 99999;
+  std::get<TrainStage>(wrong[1].stages.at(0)).train.optimizer.groups = {{.pattern = "nowhere"}};
+  std::get<TrainStage>(wrong[2].stages.at(0)).freeze = {"nowhere"};
+  std::get<TrainStage>(wrong[3].stages.at(0)).train.keep = train::Keep::best;
+  for (Recipe& recipe : wrong) {
+    EXPECT_THROW(run(recipe, {}), InvalidArgument);
+    EXPECT_TRUE(core::read_file(stage_file("model.lmb")) == first);
+    EXPECT_FALSE(fs::exists(folder_.path() / "out" / "m.previous"));
+    recipe.output = (folder_.path() / "new" / "folder").string();
+    EXPECT_THROW(run(recipe, {}), InvalidArgument);
+    EXPECT_FALSE(fs::exists(folder_.path() / "new")) << "nothing is left of what was never begun";
+  }
+}
+
 TEST_F(Run, FinishedStagesKeepNoCheckpoint) {
   cached_stages(recipe());
   EXPECT_TRUE(fs::exists(stage_file("model.lmb")));
