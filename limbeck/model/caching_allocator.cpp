@@ -16,8 +16,6 @@
 #include <string_view>
 #include <unordered_set>
 
-#include "limbeck/core/error.h"
-
 namespace limbeck {
 
 namespace {
@@ -36,12 +34,12 @@ struct alignas(kAlignment) Header {
 
 Header* header_of(void* data) { return static_cast<Header*>(data) - 1; }
 
+/// Null where the system has none.
 void* system_block(std::size_t capacity) {
   const std::size_t bytes = capacity + sizeof(Header);
   void* base = nullptr;
   const bool is_huge = bytes >= kHugePage;
-  LIMBECK_CHECK(posix_memalign(&base, is_huge ? kHugePage : kAlignment, bytes) == 0,
-                "[memory] the system has no {} bytes for a tensor. Use a smaller batch.", capacity);
+  if (posix_memalign(&base, is_huge ? kHugePage : kAlignment, bytes) != 0) return nullptr;
   if (is_huge) madvise(base, bytes, MADV_HUGEPAGE);  // a hint: where it is refused, ordinary pages do
   return new (base) Header{.capacity = capacity} + 1;
 }
@@ -56,19 +54,23 @@ class Cache {
     return *cache;
   }
 
+  /// Null outside all scopes, and where the system has no more even after all that is kept went back to it.
   void* allocate(std::size_t bytes) {
     const std::size_t capacity = cached_capacity(bytes);
     {
       const std::lock_guard lock(mutex_);
-      memory_.live_bytes += capacity;
-      peak_bytes_ = std::max(peak_bytes_, memory_.live_bytes);
-      if (void* kept = take(capacity)) return *live_.insert(kept).first;
+      if (num_scopes_ == 0) return nullptr;
+      if (void* kept = take(capacity)) return hand_out(kept, capacity);
       ++memory_.misses;
-      shrink();
+      shrink(memory_.live_bytes + capacity);
     }
     void* fresh = system_block(capacity);
+    if (fresh == nullptr) {
+      drop_all();
+      fresh = system_block(capacity);
+    }
     const std::lock_guard lock(mutex_);
-    return *live_.insert(fresh).first;
+    return fresh == nullptr ? nullptr : hand_out(fresh, capacity);
   }
 
   /// Whether a tensor holds this block, and not one of the fallback.
@@ -91,15 +93,16 @@ class Cache {
   void enter(c10::Allocator* own) {
     const std::lock_guard lock(mutex_);
     if (num_scopes_++ > 0) return;
-    previous_ = c10::GetCPUAllocator();
     peak_bytes_ = memory_.live_bytes;
+    if (c10::GetCPUAllocator() == own) return;
+    previous_ = c10::GetCPUAllocator();
     c10::SetCPUAllocator(own);
   }
 
+  /// The allocator stays: memory that was handed out by a bare pointer comes back to whichever allocator is set then.
   void leave() {
     const std::lock_guard lock(mutex_);
     if (--num_scopes_ > 0) return;
-    c10::SetCPUAllocator(previous_);
     while (!blocks_.empty()) drop_oldest();
   }
 
@@ -129,8 +132,22 @@ class Cache {
     return data;
   }
 
-  void shrink() {
-    while (!blocks_.empty() && memory_.live_bytes + memory_.cached_bytes > peak_bytes_ + peak_bytes_ / 4) drop_oldest();
+  void* hand_out(void* data, std::size_t capacity) {
+    live_.insert(data);
+    memory_.live_bytes += capacity;
+    peak_bytes_ = std::max(peak_bytes_, memory_.live_bytes);
+    return data;
+  }
+
+  /// Makes room for what will be live.
+  void shrink(std::size_t live_bytes) {
+    const std::size_t peak = std::max(peak_bytes_, live_bytes);
+    while (!blocks_.empty() && live_bytes + memory_.cached_bytes > peak + peak / 4) drop_oldest();
+  }
+
+  void drop_all() {
+    const std::lock_guard lock(mutex_);
+    while (!blocks_.empty()) drop_oldest();
   }
 
   void drop_oldest() {
@@ -170,8 +187,8 @@ void free_raw(void* data) {
 class CachingAllocator final : public c10::Allocator {
  public:
   c10::DataPtr allocate(std::size_t bytes) override {
-    if (bytes < kSmallestCached) return Cache::instance().fallback().allocate(bytes);
-    void* data = Cache::instance().allocate(bytes);
+    void* data = bytes < kSmallestCached ? nullptr : Cache::instance().allocate(bytes);
+    if (data == nullptr) return Cache::instance().fallback().allocate(bytes);  // or its error, which users know
     c10::profiledCPUMemoryReporter().New(data, bytes);
     return {data, data, &free_block, c10::Device(c10::DeviceType::CPU)};
   }

@@ -18,8 +18,9 @@ struct CachedMemory {
 /// RAII: while one such scope exists, freed CPU tensors of 256 KiB and more are kept for later ones of about their
 /// size, in huge pages where the system has them. What is live and kept together stays below 1.25 times the most that
 /// was live at once; at the end of the last scope what is kept goes back to the system. Tensors may outlive the scope.
-/// It exchanges libtorch's CPU allocator for the process, as c10::SetCPUAllocator does: enter and leave it while no
-/// other thread makes tensors for the first time. LIMBECK_CACHING_ALLOCATOR=0 in the environment turns it off.
+/// The first scope exchanges libtorch's CPU allocator for the process, as c10::SetCPUAllocator does, while no other
+/// thread may make tensors; outside all scopes the exchanged one hands every request on to libtorch's. Where the system
+/// has no memory, libtorch's error says so. LIMBECK_CACHING_ALLOCATOR=0 in the environment turns it off.
 class CachingAllocatorScope {
  public:
   CachingAllocatorScope();

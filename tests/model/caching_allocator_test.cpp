@@ -8,7 +8,7 @@
 #include <unistd.h>
 
 #include <cstdlib>
-#include <optional>
+#include <string>
 #include <thread>
 #include <vector>
 
@@ -58,12 +58,10 @@ TEST(CachingAllocator, KeepsNoMoreThanAQuarterAboveThePeak) {
   EXPECT_EQ(CachingAllocatorScope::memory().live_bytes, live_before);
 }
 
-TEST(CachingAllocator, ReturnsWhatItKeptAndTheAllocatorThatWasThere) {
-  c10::Allocator* const before = c10::GetCPUAllocator();
+TEST(CachingAllocator, ReturnsWhatItKeptAndKeepsNothingOutsideScopes) {
   at::Tensor survivor;
   {
     const CachingAllocatorScope outer;
-    EXPECT_NE(c10::GetCPUAllocator(), before);
     {
       const CachingAllocatorScope inner;
       at::empty({kLarge});
@@ -71,11 +69,45 @@ TEST(CachingAllocator, ReturnsWhatItKeptAndTheAllocatorThatWasThere) {
     EXPECT_GT(CachingAllocatorScope::memory().cached_bytes, 0u);
     survivor = at::full({kLarge}, 3.0);
   }
-  EXPECT_EQ(c10::GetCPUAllocator(), before);
   EXPECT_EQ(CachingAllocatorScope::memory().cached_bytes, 0u);
   EXPECT_EQ(survivor.sum().item<double>(), 3.0 * kLarge);
+  const std::size_t live = CachingAllocatorScope::memory().live_bytes;
   survivor.reset();
+  EXPECT_LT(CachingAllocatorScope::memory().live_bytes, live);
+  at::empty({kLarge});
   EXPECT_EQ(CachingAllocatorScope::memory().cached_bytes, 0u);
+}
+
+TEST(CachingAllocator, OutlivesItsScopesForBarePointers) {
+  void* left = nullptr;
+  const std::size_t before = CachingAllocatorScope::memory().live_bytes;
+  {
+    const CachingAllocatorScope scope;
+    left = c10::GetCPUAllocator()->raw_allocate(kLarge * sizeof(float));
+    EXPECT_GT(CachingAllocatorScope::memory().live_bytes, before);
+  }
+  c10::GetCPUAllocator()->raw_deallocate(left);
+  EXPECT_EQ(CachingAllocatorScope::memory().live_bytes, before);
+}
+
+TEST(CachingAllocator, LeavesARefusedRequestToLibtorchAndCountsNothing) {
+  const CachingAllocatorScope scope;
+  at::empty({kLarge});
+  const CachedMemory before = CachingAllocatorScope::memory();
+  EXPECT_GT(before.cached_bytes, 0u);
+  try {
+    at::empty({int64_t{1} << 60});
+    FAIL() << "no machine has that much";
+  } catch (const c10::Error& error) {
+    EXPECT_NE(std::string(error.what()).find("allocate"), std::string::npos) << error.what();
+  }
+  const CachedMemory after = CachingAllocatorScope::memory();
+  EXPECT_EQ(after.live_bytes, before.live_bytes);
+  EXPECT_EQ(after.cached_bytes, 0u);  // what was kept was given up for it
+  const at::Tensor again = at::ones({kLarge});
+  EXPECT_EQ(again.sum().item<double>(), kLarge);
+  for (int64_t size = kLarge; size < 8 * kLarge; size += kLarge / 2 + 7'000) at::empty({size});
+  EXPECT_LE(CachingAllocatorScope::memory().cached_bytes, 16 * kLarge * sizeof(float));  // the bound still holds
 }
 
 TEST(CachingAllocator, GrowsTensorsInPlaceOfTheirStorage) {
@@ -117,31 +149,24 @@ TEST(CachingAllocator, WorksInAForkedProcess) {
 }
 
 TEST(CachingAllocator, TakesBarePointersOfBothSizesBack) {
-  void* left = nullptr;
-  {
-    const CachingAllocatorScope scope;
-    c10::Allocator& allocator = *c10::GetCPUAllocator();
-    const std::size_t live = CachingAllocatorScope::memory().live_bytes;
-    for (const std::size_t bytes : {std::size_t{64}, kLarge * sizeof(float)}) {
-      void* data = allocator.raw_allocate(bytes);
-      allocator.raw_deallocate(data);
-    }
-    EXPECT_EQ(CachingAllocatorScope::memory().live_bytes, live);
-    const at::Tensor x = at::ones({2, 8, 64, 64}).contiguous(at::MemoryFormat::ChannelsLast);
-    EXPECT_EQ(at::conv2d(x, at::ones({8, 8, 3, 3})).sum().item<double>(), 2 * 8 * 62 * 62 * 72.0);
-    left = allocator.raw_allocate(kLarge * sizeof(float));
-    EXPECT_GT(CachingAllocatorScope::memory().live_bytes, live);
-  }
   const CachingAllocatorScope scope;
-  c10::GetCPUAllocator()->raw_deallocate(left);
+  c10::Allocator& allocator = *c10::GetCPUAllocator();
+  const std::size_t live = CachingAllocatorScope::memory().live_bytes;
+  for (const std::size_t bytes : {std::size_t{64}, kLarge * sizeof(float)}) {
+    void* data = allocator.raw_allocate(bytes);
+    allocator.raw_deallocate(data);
+  }
+  EXPECT_EQ(CachingAllocatorScope::memory().live_bytes, live);
+  const at::Tensor x = at::ones({2, 8, 64, 64}).contiguous(at::MemoryFormat::ChannelsLast);
+  EXPECT_EQ(at::conv2d(x, at::ones({8, 8, 3, 3})).sum().item<double>(), 2 * 8 * 62 * 62 * 72.0);
 }
 
 TEST(CachingAllocator, IsOffWhereTheEnvironmentSaysSo) {
-  c10::Allocator* const before = c10::GetCPUAllocator();
   setenv("LIMBECK_CACHING_ALLOCATOR", "0", 1);
   {
     const CachingAllocatorScope scope;
-    EXPECT_EQ(c10::GetCPUAllocator(), before);
+    at::empty({kLarge});
+    EXPECT_EQ(CachingAllocatorScope::memory().cached_bytes, 0u);
   }
   unsetenv("LIMBECK_CACHING_ALLOCATOR");
 }
