@@ -190,6 +190,7 @@ std::vector<std::string> dispatcher_op_names() {
 }
 
 void call_op(const OpInfo& op, Stack& stack) {
+  if (op.traits.check != nullptr) op.traits.check(stack);
   if (op.kernel != nullptr) {
     RECORD_FUNCTION(op.name.c_str(), c10::ArrayRef<const c10::IValue>());  // ATen's ops are recorded by its dispatcher
     op.kernel(stack);

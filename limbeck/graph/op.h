@@ -44,6 +44,10 @@ using ShapeRule = std::vector<Type> (*)(const Graph& graph, const Node& node);
 /// Multiply-adds of one run of the node: convolutions, matrix products and attention; 0 for everything else.
 using MacsRule = IntExpr (*)(const Graph& graph, const Node& node);
 
+/// What torch.nn.functional asks of a call's boxed arguments before it reaches the op, which does not ask itself.
+/// Throws c10::Error.
+using ArgumentCheck = void (*)(const std::vector<c10::IValue>& stack);
+
 struct Traits {
   bool is_elementwise = false;     // output element i depends on element i of the (broadcast) inputs alone
   bool is_random = false;          // draws from the default generator, those with a mode argument only in train mode
@@ -53,6 +57,7 @@ struct Traits {
   std::vector<HiddenWrite> hidden_writes{};
   ShapeRule shape = nullptr;
   MacsRule macs = nullptr;
+  ArgumentCheck check = nullptr;
 };
 
 /// Runs the op on a stack of arguments in schema order and leaves its outputs there.

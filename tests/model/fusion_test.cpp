@@ -1,6 +1,7 @@
 #include <ATen/ATen.h>
 #include <gtest/gtest.h>
 
+#include "limbeck/graph/builder.h"
 #include "limbeck/model/model.h"
 #include "tests/model/networks.h"
 
@@ -60,6 +61,35 @@ TEST(Fusion, RepeatsItsBits) {
   for (Model* model : {&first, &second}) step(*model, {.fusion = Fusion::training}, 3);
   const auto one = first.named_parameters(), two = second.named_parameters();
   for (std::size_t i = 0; i < one.size(); ++i) EXPECT_TRUE(is_equal(one[i].tensor.grad(), two[i].tensor.grad()));
+}
+
+/// Under autocast the normalised value is bfloat16; what is added to it in place may be float32.
+TEST(Fusion, SumsInPlaceKeepTheTypeOfTheNormalisedValue) {
+  graph::Graph graph;
+  graph::Builder builder(graph);
+  const graph::ValueId x = builder.input("x", {graph::IntExpr::symbol("B"), 4, 6, 6});
+  const graph::ValueId weight = builder.parameter("conv.weight", normal({4, 4, 1, 1}, 1));
+  const graph::ValueId convolved = builder.call("aten::conv2d", {x, weight});
+  const graph::ValueId normalized = builder.call("aten::batch_norm", {convolved,
+                                                                      {},
+                                                                      {},
+                                                                      builder.buffer("bn.running_mean", at::zeros({4})),
+                                                                      builder.buffer("bn.running_var", at::ones({4})),
+                                                                      false,
+                                                                      0.1,
+                                                                      1e-5,
+                                                                      true});
+  const graph::ValueId sum = builder.call("aten::add.Tensor", {normalized, x});
+  graph.edit(sum.node).was_in_place = true;
+  builder.outputs({{"out", builder.call("aten::relu", {sum})}});
+  Model model(graph);
+  model.train();
+  const at::Tensor input = normal({3, 4, 6, 6}, 2).contiguous(at::MemoryFormat::ChannelsLast);
+  const Autocast autocast(at::kBFloat16);
+  ASSERT_EQ(model.fusion_report({.fusion = Fusion::training}).fused.count("batch_norm + add + relu"), 1U);
+  const at::Tensor fused = model.forward(input, {.fusion = Fusion::training}).logits();
+  EXPECT_EQ(fused.scalar_type(), at::kBFloat16);
+  EXPECT_TRUE(at::allclose(fused, model.forward(input).logits(), 1e-2, 1e-2));
 }
 
 TEST(Fusion, KeepsTappedValues) {

@@ -160,6 +160,27 @@ TEST(Interpreter, BatchNormWithoutStatisticsIsNeverSwitched) {
   EXPECT_TRUE(is_equal(model(x), at::batch_norm(x, {}, {}, {}, {}, true, 0.1, 1e-5, true)));
 }
 
+/// A variance of one value is none; ATen would make the running variance NaN of it.
+TEST(Interpreter, BatchNormRefusesToTrainOnOneValuePerChannel) {
+  Graph graph;
+  Builder builder(graph);
+  const ValueId x = builder.input("x", {kBatch, 4});
+  const ValueId mean = builder.buffer("mean", at::zeros({4})), variance = builder.buffer("var", at::ones({4}));
+  builder.outputs({{"out", builder.call("aten::batch_norm", {x, {}, {}, mean, variance, false, 0.1, 1e-5, true})}});
+  Model model(graph);
+  model.train();
+  for (const Fusion fusion : {Fusion::none, Fusion::training}) {
+    const std::string message = message_of<InvalidArgument>([&] {
+      model.forward(normal({1, 4}, 1), {.fusion = fusion});
+    });
+    EXPECT_NE(message.find("expected more than 1 value per channel"), std::string::npos) << message;
+  }
+  EXPECT_TRUE(is_equal(tensor_of(model, "var"), at::ones({4})));
+  model(normal({2, 4}, 1));
+  model.eval();
+  model(normal({1, 4}, 1));
+}
+
 TEST(Interpreter, ByModeRunsOnlyTheSideOfItsScope) {
   testing::reset_observations();
   Graph graph;

@@ -149,7 +149,6 @@ at::Tensor run_forward(const at::Tensor& x, const Statistics& statistics, const 
 /// What the backward pass works on; tensors are channels_last.
 struct BackwardInput {
   at::Tensor grad_output, x, y;  // y: only where the activation's slope is told from it
-  at::Tensor weight;
   at::Tensor statistics;
   Activation activation = Activation::none;
   bool has_residual = false;
@@ -237,7 +236,7 @@ Gradients run_backward(const BackwardInput& input) {
 class BatchNormActFunction : public torch::autograd::Function<BatchNormActFunction> {
  public:
   static at::Tensor forward(torch::autograd::AutogradContext* context, const at::Tensor& x,
-                            const std::optional<at::Tensor>& /*weight*/, const std::optional<at::Tensor>& bias,
+                            const std::optional<at::Tensor>& weight, const std::optional<at::Tensor>& bias,
                             const std::optional<at::Tensor>& residual, const BatchNormAct& options) {
     const Rows rows(x);
     const std::vector<Moments> moments = moments_of(x, rows);
@@ -246,9 +245,10 @@ class BatchNormActFunction : public torch::autograd::Function<BatchNormActFuncti
     at::Tensor y = run_forward(x, statistics, rows, options);
     const Activation activation = parse_activation(options.activation);
     const bool needs_output = residual.has_value() && activation != Activation::none;
-    context->save_for_backward({x, needs_output ? y : at::Tensor(), options.weight, statistics.table});
+    context->save_for_backward({x, needs_output ? y : at::Tensor(), statistics.table});
     context->saved_data["activation"] = static_cast<int64_t>(activation);
     context->saved_data["has_residual"] = residual.has_value();
+    context->saved_data["has_weight"] = weight.has_value();
     context->saved_data["has_bias"] = bias.has_value();
     return y;
   }
@@ -264,20 +264,20 @@ class BatchNormActFunction : public torch::autograd::Function<BatchNormActFuncti
     BackwardInput input{.grad_output = gradients[0].to(x.scalar_type()).contiguous(at::MemoryFormat::ChannelsLast),
                         .x = x,
                         .y = saved[1],
-                        .weight = saved[2],
-                        .statistics = saved[3],
+                        .statistics = saved[2],
                         .activation = static_cast<Activation>(context->saved_data["activation"].toInt()),
                         .has_residual = context->saved_data["has_residual"].toBool()};
     const Gradients result = run_backward(input);
+    const bool has_weight = context->saved_data["has_weight"].toBool();
     const bool has_bias = context->saved_data["has_bias"].toBool();
-    return {result.x, input.weight.defined() ? result.weight : at::Tensor(), has_bias ? result.bias : at::Tensor(),
-            result.residual, at::Tensor()};
+    return {result.x, has_weight ? result.weight : at::Tensor(), has_bias ? result.bias : at::Tensor(), result.residual,
+            at::Tensor()};
   }
 };
 
 bool is_channel_vector(const at::Tensor& tensor, int64_t channels) {
-  return !tensor.defined() ||
-         (tensor.scalar_type() == at::kFloat && tensor.is_contiguous() && tensor.numel() == channels);
+  return !tensor.defined() || (tensor.scalar_type() == at::kFloat && tensor.device().is_cpu() &&
+                               tensor.is_contiguous() && tensor.numel() == channels);
 }
 
 bool is_like(const at::Tensor& residual, const at::Tensor& x) {

@@ -1,5 +1,9 @@
 // Normalisations. Outputs have the input's shape; saved statistics of the decomposed forms have their own.
 
+#include <ATen/core/Tensor.h>
+#include <ATen/core/ivalue.h>
+#include <c10/util/accumulate.h>
+
 #include "limbeck/graph/ops/node_view.h"
 #include "limbeck/graph/ops/rows.h"
 
@@ -66,18 +70,40 @@ std::vector<Type> shape_native_layer_norm(const Graph& graph, const Node& node) 
   return {output, saved, saved};
 }
 
+/// A variance of one value has no unbiased estimate: the running variance would become NaN.
+void check_values_per_channel(const std::vector<c10::IValue>& stack) {
+  const c10::IntArrayRef sizes = stack[0].toTensor().sizes();
+  if (!stack[5].toBool() || sizes.size() < 2) return;
+  TORCH_CHECK_VALUE(sizes[0] * c10::multiply_integers(sizes.begin() + 2, sizes.end()) != 1,
+                    "expected more than 1 value per channel when training, got input of size ", sizes,
+                    ". Leave out batches of one sample (drop_last) or put the layer into eval mode.");
+}
+
+void check_values_per_instance(const std::vector<c10::IValue>& stack) {
+  const c10::IntArrayRef sizes = stack[0].toTensor().sizes();
+  if (!stack[5].toBool() || sizes.size() < 3) return;
+  TORCH_CHECK_VALUE(c10::multiply_integers(sizes.begin() + 2, sizes.end()) != 1,
+                    "expected more than 1 spatial element when training, got input of size ", sizes);
+}
+
 }  // namespace
 
 void add_norm_rows(TraitsTable& table) {
   // batch_norm(input, weight, bias, running_mean, running_var, training, momentum, eps, cudnn_enabled)
-  table["aten::batch_norm"] = {
-      .mode_arguments = {{5, ModeKind::flag}}, .hidden_writes = {{3, 5}, {4, 5}}, .shape = shape_batch_norm};
+  table["aten::batch_norm"] = {.mode_arguments = {{5, ModeKind::flag}},
+                               .hidden_writes = {{3, 5}, {4, 5}},
+                               .shape = shape_batch_norm,
+                               .check = check_values_per_channel};
   // batch_norm_act(input, weight, bias, running_mean, running_var, training, momentum, eps, residual, activation)
-  table["limbeck::batch_norm_act"] = {
-      .mode_arguments = {{5, ModeKind::flag}}, .hidden_writes = {{3, 5}, {4, 5}}, .shape = shape_batch_norm};
+  table["limbeck::batch_norm_act"] = {.mode_arguments = {{5, ModeKind::flag}},
+                                      .hidden_writes = {{3, 5}, {4, 5}},
+                                      .shape = shape_batch_norm,
+                                      .check = check_values_per_channel};
   // instance_norm(input, weight, bias, running_mean, running_var, use_input_stats, momentum, eps, cudnn_enabled)
-  table["aten::instance_norm"] = {
-      .mode_arguments = {{5, ModeKind::flag}}, .hidden_writes = {{3, 5}, {4, 5}}, .shape = shape_instance_norm};
+  table["aten::instance_norm"] = {.mode_arguments = {{5, ModeKind::flag}},
+                                  .hidden_writes = {{3, 5}, {4, 5}},
+                                  .shape = shape_instance_norm,
+                                  .check = check_values_per_instance};
   table["aten::group_norm"] = {.shape = shape_group_norm};
   table["aten::layer_norm"] = {.shape = shape_layer_norm};
   table["aten::native_layer_norm"] = {.shape = shape_native_layer_norm};

@@ -107,6 +107,7 @@ class BatchNormFuser {
     const ValueId residual = first == normalized ? second : first;
     if (residual == normalized || node.region != graph_.node(chain.norm).region) return false;
     if (!has_same_sizes(residual, normalized)) return false;
+    if (node.was_in_place && first != normalized) return false;  // it would have the residual's type
     chain.sum = sum;
     chain.residual = residual;
     return true;
@@ -140,11 +141,13 @@ class BatchNormFuser {
     arguments.emplace_back();
     if (chain.residual) arguments.back().kind = *chain.residual;
     arguments.emplace_back(std::string(chain.activation_name));
+    // A sum in place has the normalised value's type, whatever autocast made of the residual.
+    const bool keeps_type = chain.sum && graph_.node(*chain.sum).was_in_place;
     Node& last = graph_.edit(chain.last());
     last.op = &graph::op_info("limbeck::batch_norm_act");
     last.arguments = std::move(arguments);
     last.pinned_flags = 1;  // the run's mode is part of what was decided
-    last.was_in_place = false;
+    last.was_in_place = keeps_type;
     uses_.reset();
     if (chain.activation && chain.sum) graph_.erase(*chain.sum);
     if (chain.last() != chain.norm) graph_.erase(chain.norm);

@@ -6,6 +6,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <array>
 #include <string>
 #include <tuple>
 
@@ -40,12 +41,13 @@ struct Seen {
 struct Problem {
   at::Tensor x, weight, bias, residual, grad_y;
 
-  Problem(int64_t channels, bool has_residual) {
-    x = normal({3, channels, 5, 7}, 1).mul(2).add(0.7);
+  Problem(std::array<int64_t, 4> sizes, bool has_residual) {
+    const int64_t channels = sizes[1];
+    x = normal(sizes, 1).mul(2).add(0.7);
     weight = normal({channels}, 2).mul(0.3).add(1);
     bias = normal({channels}, 3);
-    if (has_residual) residual = normal({3, channels, 5, 7}, 4);
-    grad_y = normal({3, channels, 5, 7}, 5);
+    if (has_residual) residual = normal(sizes, 4);
+    grad_y = normal(sizes, 5);
   }
 };
 
@@ -128,7 +130,16 @@ TEST_P(BatchNormActOp, IsAsCloseToDoubleAsAten) {
   const auto& [activation, has_residual, rows] = GetParam();
   for (const int64_t channels : {1, 5, 16, 40, 64}) {
     SCOPED_TRACE(channels);
-    expect_as_good_as_aten(Problem(channels, has_residual), activation, rows);
+    expect_as_good_as_aten(Problem({3, channels, 5, 7}, has_residual), activation, rows);
+  }
+}
+
+/// Rows are worked on in ranges of about 128 KiB, and at most 1,024 rows: these have several, the last one partial.
+TEST_P(BatchNormActOp, JoinsTheStatisticsOfSeveralRanges) {
+  const auto& [activation, has_residual, rows] = GetParam();
+  for (const std::array<int64_t, 4> sizes : {std::array<int64_t, 4>{3, 70, 40, 41}, {2, 1, 37, 41}, {1, 600, 9, 8}}) {
+    SCOPED_TRACE(sizes[1]);
+    expect_as_good_as_aten(Problem(sizes, has_residual), activation, rows);
   }
 }
 
@@ -138,7 +149,7 @@ INSTANTIATE_TEST_SUITE_P(Kinds, BatchNormActOp,
 
 TEST(BatchNormAct, RepeatsItsBitsForAnyNumberOfThreads) {
   const int before = at::get_num_threads();
-  const Problem problem(64, true);
+  const Problem problem({3, 64, 40, 41}, true);  // ten ranges
   at::set_num_threads(1);
   const Seen one = run(batch_norm_act, problem, "relu", at::kFloat, at::kFloat);
   at::set_num_threads(2);
@@ -160,6 +171,19 @@ TEST(BatchNormAct, TakesWhatItsKernelsDoNotByAtensOps) {
   EXPECT_EQ(options.running_mean[0].item<float>(), 0.5F);
   const at::Tensor wide = normal({2, 4, 3, 3}, 1).to(at::kDouble).contiguous(at::MemoryFormat::ChannelsLast);
   EXPECT_EQ(batch_norm_act(wide, {}).scalar_type(), at::kDouble);
+}
+
+TEST(BatchNormAct, LeavesParametersOfAnotherDeviceToAten) {
+  const at::Tensor x = normal({2, 4, 3, 3}, 1).contiguous(at::MemoryFormat::ChannelsLast);
+  const at::Tensor elsewhere = at::ones({4}, at::TensorOptions().device(at::kMeta));
+  EXPECT_THROW(batch_norm_act(x, {.weight = elsewhere, .bias = elsewhere}), c10::Error);
+}
+
+TEST(BatchNormAct, TakesAResidualOfAnotherTypeAsAtenDoes) {
+  const at::Tensor x = normal({2, 4, 3, 3}, 1).to(at::kBFloat16).contiguous(at::MemoryFormat::ChannelsLast);
+  const at::Tensor residual = normal({2, 4, 3, 3}, 2).contiguous(at::MemoryFormat::ChannelsLast);
+  const at::Tensor y = batch_norm_act(x, {.residual = residual, .activation = "relu"});
+  EXPECT_TRUE(is_equal(y, by_aten(x, {.residual = residual, .activation = "relu"})));
 }
 
 TEST(BatchNormAct, GivesGradientsOnlyToWhatExists) {

@@ -78,6 +78,19 @@ TEST(FuseBatchNorm, TakesTheResidualOnEitherSide) {
   }
 }
 
+/// A sum in place has its first argument's type: the node says so on, and a residual written in place is left alone.
+TEST(FuseBatchNorm, KeepsTheTypeOfASumInPlace) {
+  Graph graph = parse(norm("n", "x") + "  %y = aten::add.Tensor(%n, %r)  # {in_place}\n", "y");
+  FusionReport report;
+  EXPECT_TRUE(fuse_batch_norm(graph, training(), report));
+  EXPECT_EQ(ops(graph), "limbeck::batch_norm_act");
+  EXPECT_TRUE(graph.node(graph.order().back()).was_in_place);
+
+  Graph other = parse(norm("n", "x") + "  %y = aten::add.Tensor(%r, %n)  # {in_place}\n", "y");
+  EXPECT_TRUE(fuse_batch_norm(other, training(), report));
+  EXPECT_EQ(ops(other), "limbeck::batch_norm_act aten::add.Tensor");
+}
+
 TEST(FuseBatchNorm, StandsAloneWhereNothingFits) {
   const std::string alone = "limbeck::batch_norm_act aten::";
   for (const std::string op : {"aten::tanh(%n)", "aten::hardtanh(%n, -1, 6)", "aten::add.Tensor(%n, %r, alpha=2)",
