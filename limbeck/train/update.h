@@ -21,7 +21,7 @@ struct UpdateDecision {
   double gradient_scale = 1;  // `factor` and clipping in one
 };
 
-/// Undefined gradients are passed over. Throws Unsupported for sparse ones.
+/// Undefined gradients are passed over, sparse ones (COO) count as if they were dense.
 UpdateDecision decide_update(std::span<const at::Tensor> gradients, const GradientTreatment& treatment);
 
 }  // namespace limbeck::train

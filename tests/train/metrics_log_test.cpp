@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <limits>
+
 #include "limbeck/core/file.h"
 #include "tests/train/tiny_network.h"
 
@@ -39,6 +41,15 @@ TEST(MetricsLog, AResumedRunTakesBackWhatItDoesAgain) {
   MetricsLog(options, 2).add_step({.step = 3, .loss = 2});
   EXPECT_EQ(lines_of(folder.path()), (std::vector<std::string>{"step 1", "step 2", "step 3"}));
   EXPECT_NE(core::read_file(folder.path() / "metrics.jsonl").find("\"loss\": 2.0"), std::string::npos);
+}
+
+TEST(MetricsLog, TakesStepsThatAScalerSkipped) {
+  const core::TemporaryDirectory folder;
+  MetricsLog log({.folder = folder.path(), .every_steps = 1}, 0);
+  const double infinity = std::numeric_limits<double>::infinity();
+  log.add_step({.step = 1, .loss = infinity, .grad_norm = infinity, .is_skipped = true});
+  log.add_step({.step = 2, .loss = 1});
+  EXPECT_EQ(lines_of(folder.path()), (std::vector<std::string>{"step 1", "step 2"}));
 }
 
 TEST(MetricsLog, WritesNothingUnlessAskedTo) {

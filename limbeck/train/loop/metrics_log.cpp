@@ -56,7 +56,7 @@ void MetricsLog::add_step(const StepReport& report) {
   Json line = Json::object({{"kind", "step"},
                             {"epoch", report.epoch + 1},
                             {"step", report.step},
-                            {"loss", report.loss},
+                            {"loss", Json::number(report.loss)},
                             {"lr", report.lr},
                             {"grad_norm", Json::number(report.grad_norm)}});
   if (report.seconds > 0) line["images_per_second"] = static_cast<double>(report.samples) / report.seconds;

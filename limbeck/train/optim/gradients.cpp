@@ -50,11 +50,12 @@ double sum_by_operators(const std::vector<at::Tensor>& gradients) {
   return at::stack(norms).square().sum().item<double>();
 }
 
-void check_dense(const at::Tensor& gradient) {
-  if (gradient.layout() == at::kStrided) return;
+/// All numbers of the gradient that are not zero by its layout; those of one place of a sparse one as their sum.
+at::Tensor values_of(const at::Tensor& gradient) {
+  if (gradient.layout() == at::kStrided) return gradient;
+  if (gradient.layout() == at::kSparse) return gradient.coalesce().values();
   fail<Unsupported>(
-      "[gradients] a gradient is sparse, which norms and clipping do not take. Make it dense: sparse=False in the "
-      "embedding, or gradient.to_dense()");
+      "[gradients] a gradient is neither dense nor a sparse COO tensor. Make it dense: gradient.to_dense()");
 }
 
 }  // namespace
@@ -62,14 +63,14 @@ void check_dense(const at::Tensor& gradient) {
 GradientStatistics gradient_statistics(std::span<const at::Tensor> gradients) {
   const at::NoGradGuard no_grad;
   SquareSum sum;
-  std::vector<at::Tensor> others;
+  std::vector<at::Tensor> read, others;
   for (const at::Tensor& gradient : gradients) {
     if (!gradient.defined()) continue;
-    check_dense(gradient);
-    if (has_kernels(gradient)) {
-      sum.add(gradient);
+    const at::Tensor values = values_of(gradient);
+    if (has_kernels(values)) {
+      sum.add(read.emplace_back(values));
     } else {
-      others.push_back(gradient);
+      others.push_back(values);
     }
   }
   const double total = sum.run() + sum_by_operators(others);

@@ -17,8 +17,9 @@ struct GradientStatistics {
   bool is_finite = true;  // no infinity and no NaN anywhere
 };
 
-/// Reads every gradient once, in one parallel region. Undefined ones are passed over. float64 elements beyond
-/// 1e154, whose squares do not fit, count as infinite. Throws Unsupported for sparse ones.
+/// Reads every gradient once, in one parallel region. Undefined ones are passed over; sparse ones (COO) count as if
+/// they were dense. float64 elements beyond 1e154, whose squares do not fit, count as infinite. Throws Unsupported for
+/// other layouts.
 GradientStatistics gradient_statistics(std::span<const at::Tensor> gradients);
 
 /// Multiplies every gradient in place, in one parallel region: unscaling of a scaled loss, clipping. Undefined ones are

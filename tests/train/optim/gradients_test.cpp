@@ -52,8 +52,23 @@ TEST(GradientStatistics, NeverDependOnTheNumberOfThreads) {
   at::set_num_threads(threads);
 }
 
-TEST(GradientStatistics, RefuseSparseOnes) {
-  EXPECT_THROW(gradient_statistics(std::vector<at::Tensor>{at::ones({3}).to_sparse()}), Unsupported);
+/// What an embedding with sparse=True gives: row 1 twice.
+at::Tensor sparse_rows() { return at::sparse_coo_tensor(at::tensor({1, 3, 1}).unsqueeze(0), at::ones({3, 4}), {5, 4}); }
+
+TEST(GradientStatistics, TakeSparseOnesAsIfTheyWereDense) {
+  const at::Tensor sparse = sparse_rows(), dense = at::randn({7});
+  const double norm = gradient_statistics(std::vector<at::Tensor>{sparse, dense}).norm;
+  EXPECT_EQ(norm, gradient_statistics(std::vector<at::Tensor>{sparse.to_dense(), dense}).norm);
+  sparse._values()[0][0] = std::numeric_limits<float>::infinity();
+  EXPECT_FALSE(gradient_statistics(std::vector<at::Tensor>{sparse}).is_finite);
+  EXPECT_THROW(gradient_statistics(std::vector<at::Tensor>{at::ones({3, 3}).to_sparse_csr()}), Unsupported);
+}
+
+TEST(ScaleGradients, ScalesSparseOnes) {
+  const at::Tensor sparse = sparse_rows();
+  const at::Tensor expected = sparse.to_dense() * 0.5;
+  scale_gradients(std::vector<at::Tensor>{sparse}, 0.5);
+  EXPECT_TRUE(at::equal(sparse.to_dense(), expected));
 }
 
 TEST(ScaleGradients, MultipliesInPlaceInAnyLayout) {
