@@ -108,6 +108,24 @@ TEST(Transforms, ApplyToSinglePixelAndNonContiguousImages) {
   EXPECT_TRUE(at::equal(apply({HorizontalFlip{1}}, image, {}), image.to(at::kFloat).div(255).flip(2)));
 }
 
+/// Of an axis with one element the stride may be anything.
+TEST(Transforms, ApplyToSingleRowsColumnsAndPixelsInColour) {
+  const std::vector<Transform> every = {TrivialAugmentWide{}, RandAugment{}, AutoAugment{}, ColorJitter{.hue = {0.1}},
+                                        Resize{{3, 2}}};
+  for (const std::int64_t height : {1, 4}) {
+    for (const std::int64_t width : {1, 4}) {
+      const at::Tensor image = counting_image({3, height, width});
+      const at::Tensor interleaved = image.permute({1, 2, 0}).contiguous().permute({2, 0, 1});
+      for (const Transform& transform : every) {
+        for (std::int64_t sample = 0; sample < 40; ++sample) {
+          const SampleKey key{.seed = 3, .sample = sample};
+          EXPECT_TRUE(at::equal(apply({transform}, image, key), apply({transform}, interleaved, key))) << sample;
+        }
+      }
+    }
+  }
+}
+
 TEST(RandomCrop, ReachesEveryPlaceEquallyOften) {
   const ImageShape shape{1, 4, 4};
   std::map<std::pair<std::int64_t, std::int64_t>, int> count;

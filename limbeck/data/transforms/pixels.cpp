@@ -7,10 +7,11 @@
 namespace limbeck::data {
 namespace {
 
+/// Where an axis has one element, its stride says nothing.
 bool is_interleaved(const at::Tensor& image) {
   const std::int64_t channels = image.size(0);
-  return image.stride(2) == channels && (channels == 1 || image.stride(0) == 1) &&
-         image.stride(1) >= image.size(2) * channels;
+  return (image.size(2) == 1 || image.stride(2) == channels) && (channels == 1 || image.stride(0) == 1) &&
+         (image.size(1) == 1 || image.stride(1) >= image.size(2) * channels);
 }
 
 }  // namespace
@@ -36,7 +37,8 @@ at::Tensor empty_interleaved(const ImageShape& shape, at::ScalarType dtype) {
 at::Tensor interleaved(const at::Tensor& image) { return is_interleaved(image) ? image : packed(image); }
 
 at::Tensor packed(const at::Tensor& image) {
-  if (is_interleaved(image) && image.stride(1) == image.size(2) * image.size(0)) return image;
+  const bool is_packed = image.size(1) == 1 || image.stride(1) == image.size(2) * image.size(0);
+  if (is_interleaved(image) && is_packed) return image;
   return image.permute({1, 2, 0}).contiguous().permute({2, 0, 1});
 }
 
