@@ -198,6 +198,12 @@ def title(row):
     return f"{row.name}, batch {batch}, {size}x{size}, {optimizer}, {row.dtype}"
 
 
+def processor():
+    lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
+    names = [line.split(":")[1].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.machine()
+
+
 def print_tables(rows, options):
     peers = [kind for kind in PEERS if any(kind in row.ratios for row in rows)]
     print_table(["row", *(PEERS[kind] for kind in peers), "loss error", "Limbeck", "share of peak"],
@@ -210,7 +216,7 @@ def print_tables(rows, options):
     versions = {kind: row.versions[kind] for row in rows for kind in row.versions}
     print(f"Best peer of each row: geometric mean {math.exp(statistics.mean(map(math.log, best))):.3f}, "
           f"smallest {min(best):.3f}.")
-    print(f"{options.threads} threads, {options.rounds} turns of {options.steps} steps, {platform.machine()}, "
+    print(f"{options.threads} threads, {options.rounds} turns of {options.steps} steps, {processor()}, "
           f"{torch.backends.cpu.get_cpu_capability()}; "
           + "; ".join(f"{PEERS[kind]}: {version}" for kind, version in versions.items()))
 
