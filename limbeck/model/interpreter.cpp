@@ -1,6 +1,7 @@
 #include "limbeck/model/interpreter.h"
 
 #include <ATen/ATen.h>
+#include <ATen/ScalarOps.h>
 #include <ATen/autocast_mode.h>
 #include <ATen/core/grad_mode.h>
 #include <ATen/core/ivalue.h>
@@ -147,18 +148,19 @@ Values initial_values(const Program& program, std::span<const at::Tensor> inputs
   return values;
 }
 
-/// A tensor, or the number or nothing that a model returns among its tensors (numbers become 0-dim tensors).
+/// A tensor, or the number or nothing that a model returns among its tensors: numbers become wrapped 0-dim tensors.
 at::Tensor as_tensor(const Result& result, const Values& values, const graph::Bindings& bindings) {
+  using at::native::wrapped_scalar_tensor;
   if (result.value != kNoValue) {
     const c10::IValue& value = values[result.value];
     if (value.isTensor()) return value.toTensor();
-    return value.isNone() ? at::Tensor() : at::scalar_tensor(value.toScalar());
+    return value.isNone() ? at::Tensor() : wrapped_scalar_tensor(value.toScalar());
   }
   if (const graph::IntExpr* integer = result.constant.integer()) {
-    return at::scalar_tensor(integer->evaluate(bindings), at::kLong);
+    return wrapped_scalar_tensor(integer->evaluate(bindings));
   }
-  if (const auto flag = result.constant.as_bool()) return at::scalar_tensor(*flag, at::kBool);
-  if (const auto number = result.constant.as_double()) return at::scalar_tensor(*number, at::kDouble);
+  if (const auto flag = result.constant.as_bool()) return wrapped_scalar_tensor(*flag);
+  if (const auto number = result.constant.as_double()) return wrapped_scalar_tensor(*number);
   return {};
 }
 

@@ -10,6 +10,7 @@
 #include "limbeck/load/load.h"
 #include "limbeck/model/modes.h"
 #include "python/src/bindings.h"
+#include "python/src/outputs.h"
 
 namespace limbeck::python {
 
@@ -83,18 +84,14 @@ Inputs as_inputs(const NamedTensors& given) {
   return {std::move(tensors)};
 }
 
-std::vector<at::Tensor> tensors_of(const std::vector<NamedTensor>& named) {
-  std::vector<at::Tensor> tensors;
-  for (const NamedTensor& entry : named) tensors.push_back(entry.tensor);
-  return tensors;
-}
-
-/// Outputs in the order of the output tree's leaves, and taps in the order asked for.
-std::pair<std::vector<at::Tensor>, std::vector<at::Tensor>> forward(Model& model, const NamedTensors& given,
-                                                                    const std::vector<std::string>& taps, bool fuses) {
-  const Fusion fusion = fuses ? Fusion::training : Fusion::none;
-  const Outputs outputs = model.forward(as_inputs(given), {.taps = taps, .fusion = fusion});
-  return {tensors_of(outputs.tensors), tensors_of(outputs.taps)};
+py::tuple forward(Model& model, const NamedTensors& given, const std::vector<std::string>& taps, bool fuses) {
+  Outputs outputs;
+  {
+    const py::gil_scoped_release unlocked;
+    const Fusion fusion = fuses ? Fusion::training : Fusion::none;
+    outputs = model.forward(as_inputs(given), {.taps = taps, .fusion = fusion});
+  }
+  return as_lists(outputs);
 }
 
 /// What a fused run in train mode joins, with how often, and what it leaves and why.
@@ -132,7 +129,7 @@ void bind_model(py::module_& module) {
       .def("assumptions", &assumptions_of)
       .def("accept", [](Model& model, const std::string& modes) { model.accept_assumptions(parse_modes(modes)); })
       .def("set_modes", &set_modes, py::arg("modes"))
-      .def("forward", &forward, py::arg("inputs"), py::arg("taps"), py::arg("fuses"), Unlocked())
+      .def("forward", &forward, py::arg("inputs"), py::arg("taps"), py::arg("fuses"))
       .def("training_fusions", &training_fusions, Unlocked())
       .def(
           "to_device", [](Model& model, at::Device device) { model.to(device); }, Unlocked())

@@ -8,6 +8,7 @@
 #include "limbeck/core/json.h"
 #include "limbeck/train/optimize.h"
 #include "python/src/bindings.h"
+#include "python/src/outputs.h"
 #include "python/src/set_adapters.h"
 
 namespace limbeck::python {
@@ -61,16 +62,16 @@ std::unique_ptr<ModelSet> make_set(const std::vector<PythonModel>& models,
   return std::make_unique<ModelSet>(std::move(members), std::move(references), parse_precision(precision), options);
 }
 
-std::pair<std::vector<at::Tensor>, std::vector<at::Tensor>> forward(
-    ModelSet& set, const std::string& name, const std::vector<std::pair<std::string, at::Tensor>>& given,
-    const std::vector<std::string>& taps) {
-  std::vector<NamedTensor> inputs;
-  for (const auto& [input, tensor] : given) inputs.push_back({input, tensor});
-  const Outputs outputs = set.forward(name, inputs, {.taps = taps});
-  std::pair<std::vector<at::Tensor>, std::vector<at::Tensor>> tensors;
-  for (const NamedTensor& output : outputs.tensors) tensors.first.push_back(output.tensor);
-  for (const NamedTensor& tap : outputs.taps) tensors.second.push_back(tap.tensor);
-  return tensors;
+py::tuple forward(ModelSet& set, const std::string& name, const std::vector<std::pair<std::string, at::Tensor>>& given,
+                  const std::vector<std::string>& taps) {
+  Outputs outputs;
+  {
+    const py::gil_scoped_release unlocked;
+    std::vector<NamedTensor> inputs;
+    for (const auto& [input, tensor] : given) inputs.push_back({input, tensor});
+    outputs = set.forward(name, inputs, {.taps = taps});
+  }
+  return as_lists(outputs);
 }
 
 py::tuple as_tuple(const SetStep& step) { return py::make_tuple(step.is_updated, step.is_skipped, step.grad_norm); }
@@ -129,7 +130,7 @@ void bind_set(py::module_& module) {
   py::class_<ModelSet>(module, "ModelSet")
       .def(py::init(&make_set), py::arg("models"), py::arg("optimizers"), py::arg("precision"), py::arg("clip_norm"),
            py::arg("accumulate"))
-      .def("forward", &forward, py::arg("name"), py::arg("inputs"), py::arg("taps"), Unlocked())
+      .def("forward", &forward, py::arg("name"), py::arg("inputs"), py::arg("taps"))
       .def(
           "enter",
           [](ModelSet& set, const std::string& name, const std::vector<at::Tensor>& inputs) {

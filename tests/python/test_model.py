@@ -140,6 +140,40 @@ def test_outputs_have_the_modes_own_tree():
     assert torch.equal(out["pair"][1][0], expected["pair"][1][0])
 
 
+class Mixed(nn.Module):
+    """Returns numbers, flags and nothing beside tensors."""
+
+    def __init__(self):
+        super().__init__()
+        self.fc = nn.Linear(4, 3)
+
+    def forward(self, x):
+        y = self.fc(x)
+        return {"y": y, "count": x.shape[0], "width": y.shape[1], "pair": [0.5, None], "is_train": self.training}
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_numbers_and_none_come_back_as_eagers(training):
+    module = Mixed().train(training)
+    model = lb.capture(module, torch.randn(3, 4))
+    joined = lb.optimize({"model": (model, lb.frozen_train() if training else lb.Role.eval)})
+    x = torch.randn(5, 4)
+    expected = module(x)
+    for actual in (model(x), joined.forward("model", x)):
+        assert torch.equal(actual.pop("y"), expected["y"])
+        rest = {key: value for key, value in expected.items() if key != "y"}
+        assert actual == rest and repr(actual) == repr(rest)  # repr: 5, not 5.0; True, not 1
+
+
+def test_texts_among_outputs_are_refused():
+    class Named(nn.Module):
+        def forward(self, x):
+            return x + 1, "some text"
+
+    with pytest.raises(NotImplementedError, match="output '1' is a text"):
+        lb.capture(Named(), torch.randn(3, 4))
+
+
 def test_wrong_inputs_say_what_is_expected(captured):
     _, model = captured
     with pytest.raises(ValueError, match=r"the model takes 1 input"):

@@ -238,8 +238,15 @@ class Lowering {
                     count_leaves(tree));
     }
     const std::vector<std::string> names = leaf_names(tree, "output");
-    for (std::size_t i = 0; i < values.size(); ++i)
+    for (std::size_t i = 0; i < values.size(); ++i) {
+      if (values[i].text() != nullptr) {
+        fail<Unsupported>(
+            "[capture] output '{}' is a text, '{}', and a graph returns tensors, numbers and None: "
+            "leave it out of what forward returns",
+            names[i], *values[i].text());
+      }
       result_.graph.eval_outputs.push_back({.value = std::move(values[i]), .name = names[i]});
+    }
     result_.graph.eval_tree = std::move(tree);
   }
 
