@@ -12,7 +12,7 @@ from limbeck import optim
 from limbeck._extension import core as _core
 from limbeck.capturing import capture
 from limbeck.model import Model
-from limbeck.views import optimized_view
+from limbeck.views import layout_note, optimized_view
 
 _PRECISIONS = {torch.float32: "fp32", torch.bfloat16: "bf16", torch.float16: "fp16"}
 
@@ -265,8 +265,16 @@ class Report:
         """The same, with what the graph's training runs join ({pattern: how often}) and leave ([reason])."""
         lines = [f"  fused in training: {pattern}, {count} times" for pattern, count in fused.items()]
         lines += [f"  left: {reason}" for reason in left]
-        text = "\n".join([self._text.rstrip("\n"), "graph:", *(lines or ["  nothing to fuse in training"])])
-        return Report(text, json.dumps({**self.data, "fused": fused, "left": left}))
+        return self._with(lines or ["  nothing to fuse in training"], fused=fused, left=left)
+
+    def with_layout(self, note):
+        """The same, with the sentence on the layout that the graph's runs have."""
+        return self._with([f"  {note}"], layout=note)
+
+    def _with(self, lines, **data):
+        title = [] if "\ngraph:\n" in self._text else ["graph:"]
+        text = "\n".join([self._text.rstrip("\n"), *title, *lines])
+        return Report(text, json.dumps({**self.data, **data}))
 
     def __str__(self):
         return self._text
@@ -353,8 +361,10 @@ def _optimize_one(module, optimizer, dtype, sample_input):
     role = Role.eval if optimizer is None else Role.train
     members = ModelSet({"model": (model, role)}, [] if optimizer is None else [optimizer], precision, 0.0, 1)
     said = members.report()
-    if isinstance(model, Model) and optimizer is not None:
-        said = said.with_fusions(*model._core.training_fusions())
+    if isinstance(model, Model):
+        said = said.with_layout(layout_note(model, dtype)[1])
+        if optimizer is not None:
+            said = said.with_fusions(*model._core.training_fusions())
     model = optimized_view(model, dtype)
     _reports[model] = said
     if optimizer is None:

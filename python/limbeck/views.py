@@ -5,11 +5,12 @@ import functools
 
 import torch
 
+from limbeck.layouts import in_channels_last, why_not_channels_last
 from limbeck.model import Model
 
 
 @functools.lru_cache(maxsize=None)
-def _view_class(kind, dtype):
+def _view_class(kind, dtype, is_channels_last):
     """A subclass of `kind`, under its name, whose calls run in `dtype`, and fused where it is a Model."""
 
     def call(self, *args, **kwargs):
@@ -25,8 +26,12 @@ def _view_class(kind, dtype):
 
     members = {"__module__": kind.__module__, "__reduce__": reduce, "__deepcopy__": deep_copy,
                "_limbeck_original": kind}
-    if dtype != torch.float32:
-        members["__call__"] = call
+    is_low = dtype != torch.float32
+    run = call if is_low else kind.__call__
+    if is_channels_last:
+        members["__call__"] = in_channels_last(run, lambda self: is_low or self.training)
+    elif is_low:
+        members["__call__"] = run
     if issubclass(kind, Model):
         members["_fuses"] = True
     return type(kind.__name__, (kind,), members)
@@ -39,15 +44,26 @@ def _original(view, kind):
     return module
 
 
+def layout_note(module, dtype):
+    """(whether calls of the view of a Model run in channels_last, the report's sentence on it)."""
+    reason = why_not_channels_last(module.graph_text())
+    if reason is not None:
+        return False, f"layout as the inputs': {reason}"
+    when = "training images run" if dtype == torch.float32 else "images run"
+    return True, f"{when} in channels_last, whatever layout they come in"
+
+
 def optimized_view(module, dtype):
     """`module` as an object of a subclass of its class, on the module's own attributes, that runs in `dtype`.
 
     Whatever is done to one of the two shows in the other: parameters, submodules, hooks, mode. A Model's runs in train
-    mode are fused. Outputs are float32 or `dtype` as torch.autocast has it. The module itself goes on as it was.
+    mode are fused, and run in channels_last where layout_note() says so. Outputs are float32 or `dtype` as
+    torch.autocast has it. The module itself goes on as it was.
     """
     kind = getattr(type(module), "_limbeck_original", type(module))
     if dtype == torch.float32 and not issubclass(kind, Model):
         return module
-    view = object.__new__(_view_class(kind, dtype))
+    is_channels_last = issubclass(kind, Model) and layout_note(module, dtype)[0]
+    view = object.__new__(_view_class(kind, dtype, is_channels_last))
     view.__dict__ = module.__dict__
     return view

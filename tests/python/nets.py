@@ -44,3 +44,10 @@ def assert_same(actual, expected, tolerance=0.0):
     assert actual.keys() == expected.keys()
     for name, tensor in expected.items():
         torch.testing.assert_close(actual[name], tensor, rtol=tolerance, atol=tolerance, msg=lambda m, n=name: f"{n}: {m}")
+
+
+def distance(actual, expected):
+    """Relative 2-norm of the difference of two states, all tensors together, in float64."""
+    assert actual.keys() == expected.keys()
+    squares = sum((actual[name].double() - expected[name].double()).square().sum() for name in expected)
+    return (squares / sum(tensor.double().square().sum() for tensor in expected.values())).sqrt().item()
