@@ -356,30 +356,60 @@ def test_works_in_a_users_loop():
 # --- threads and interrupts ---------------------------------------------------------------------------------------
 
 
-def test_releases_the_lock_while_it_computes():
+def big_net():
+    return nn.Sequential(*[nn.Linear(1500, 1500) for _ in range(4)])
+
+
+def long_forward(_folder):
+    model, inputs = lb.capture(big_net(), torch.randn(2, 1500)), [("", torch.randn(600, 1500))]
+    return lambda: model._core.forward(inputs, [], False)
+
+
+def long_backward(_folder):
+    module = big_net()
+    joined = lb.optimize({"model": (module, lb.Role.train)}, [torch.optim.SGD(module.parameters(), 0.1)])
+    loss = joined.forward("model", torch.randn(600, 1500)).sum()
+    return lambda: joined._core.backward(loss, True)
+
+
+def long_step(_folder):
+    parameters, gradients, averages, squares = ([torch.ones(1_000_000) for _ in range(8)] for _ in range(4))
+    counts, rule = [torch.tensor(0.0) for _ in range(8)], lb.optim._core.AdamRule()
+    return lambda: lb.optim._core.adam_step(parameters, gradients, averages, squares, [None] * 8, counts, rule)
+
+
+def long_capture(folder):
+    lb.export_pair(big_net(), (torch.randn(2, 1500),), folder / "pair.pt2")
+    return lambda: lb.capturing._core.capture(str(folder / "pair.pt2"), True)
+
+
+def long_save(folder):
+    model = lb.capture(big_net(), torch.randn(2, 1500))
+    return lambda: model._core.save(str(folder / "model.lmb"))
+
+
+@pytest.mark.parametrize("prepare", [long_forward, long_backward, long_step, long_capture, long_save])
+def test_releases_the_lock_while_it_computes(prepare, tmp_path):
     """Another thread counts on while one long call of the extension runs."""
-    model = lb.capture(nn.Sequential(*[nn.Linear(1500, 1500) for _ in range(4)]), torch.randn(2, 1500))
-    x, counts, done = torch.randn(600, 1500), [], threading.Event()
+    call, counts, done = prepare(tmp_path), [], threading.Event()
 
     def count():
         while not done.is_set():
             counts.append(time.perf_counter())
             time.sleep(0.0005)
 
-    inputs = [("", x)]
-    model(x)
+    call()
     thread = threading.Thread(target=count)
     thread.start()
-    start = time.perf_counter()
-    while time.perf_counter() - start < 0.5:
+    start, progress = time.perf_counter(), 0
+    while progress < 3 and time.perf_counter() - start < 3:
         begin = time.perf_counter()
-        model._core.forward(inputs, [], False)
+        call()
         end = time.perf_counter()
-        if sum(begin < moment < end for moment in counts) >= 3:
-            break
+        progress = sum(begin < moment < end for moment in counts)
     done.set()
     thread.join()
-    assert sum(begin < moment < end for moment in counts) >= 3
+    assert progress >= 3
 
 
 def test_ctrl_c_ends_a_capture():
