@@ -46,8 +46,10 @@ std::string training_text(const recipe::StageTitle& title, const train::Progress
 
 std::string epoch_text(const recipe::StageTitle& title, const train::ProgressEvent& event) {
   const std::string val = event.val_accuracy ? "  val " + core::format_percent(*event.val_accuracy) : std::string();
-  return fmt::format("{}  epoch {}/{}  loss {:.4f}  top-1 {}{}  {} img/s", stage_text(title), event.epoch + 1,
-                     event.epochs, event.loss, core::format_percent(event.accuracy), val,
+  const std::string averaged =
+      event.averaged_val_accuracy ? "  ema " + core::format_percent(*event.averaged_val_accuracy) : std::string();
+  return fmt::format("{}  epoch {}/{}  loss {:.4f}  top-1 {}{}{}  {} img/s", stage_text(title), event.epoch + 1,
+                     event.epochs, event.loss, core::format_percent(event.accuracy), val, averaged,
                      core::format_thousands(static_cast<int64_t>(event.images_per_second)));
 }
 

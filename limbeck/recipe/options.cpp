@@ -37,6 +37,20 @@ Choice choice(E& value, const std::vector<std::string>& names) {
 
 Choice memory_format(MemoryLayout& format) { return choice(format, {"contiguous", "channels_last"}); }
 
+/// Of a group, which may leave it to the optimizer.
+Choice adaptation_of(train::GroupOptions& group) {
+  static constexpr const char* kNames[] = {"all", "matrices"};
+  return {
+      .names = {"inherit", kNames[0], kNames[1]},
+      .get = [&group] { return group.adaptation ? kNames[static_cast<std::size_t>(*group.adaptation)] : "inherit"; },
+      .set =
+          [&group](const std::string& name) {
+            group.adaptation.reset();
+            if (name == kNames[0]) group.adaptation = train::Adaptation::all;
+            if (name == kNames[1]) group.adaptation = train::Adaptation::matrices;
+          }};
+}
+
 void describe_group(Fields& fields, train::GroupOptions& group) {
   fields.field("pattern", &group.pattern, "regular expression; parameters whose names match it form the group");
   fields.field("lr", &group.lr, "learning rate of the group instead of the optimizer's");
@@ -45,6 +59,8 @@ void describe_group(Fields& fields, train::GroupOptions& group) {
   fields.field("beta1", &group.beta1, "likewise");
   fields.field("beta2", &group.beta2, "likewise");
   fields.field("eps", &group.eps, "likewise");
+  fields.field("adaptation", adaptation_of(group),
+               "lamb, lars: layerwise.adaptation of the group; inherit: the optimizer's");
   fields.required("pattern");
 }
 
@@ -65,6 +81,7 @@ void describe_optimizer(Fields& fields, train::OptimizerOptions& options) {
   fields.field("beta2", &options.beta2, "adam, adamw, lamb: decay of the second moment");
   fields.field("eps", &options.eps, "adam, adamw, adagrad, lamb: added to the denominator");
   fields.field("amsgrad", &options.amsgrad, "adam, adamw: the largest second moment so far");
+  fields.field("maximize", &options.maximize, "go up the gradient instead of down");
   fields.section("adagrad", "of adagrad", [&](Fields& f) {
     f.field("lr_decay", &options.adagrad.lr_decay, "the rate of step t is lr / (1 + t * lr_decay)");
     f.field("initial_accumulator", &options.adagrad.initial_accumulator, "where the sums of squares begin");
@@ -320,6 +337,8 @@ void describe(Fields& fields, TrainStage& stage) {
   describe_training(fields, stage);
   fields.field("resume_from", &stage.resume_from,
                ".pth of torch.save({model_state_dict, optimizer_state_dict}): weights and momentum to go on from");
+  fields.field("resume_epoch", &stage.resume_epoch,
+               "with resume_from: as many of the epochs as the file has under 'epoch' are done, also for the schedule");
   fields.required("model");
 }
 

@@ -63,6 +63,7 @@ struct TrainStage {
   train::TrainOptions train{};
   std::vector<std::string> freeze;  // regular expressions: parameters that stay as they are, with their BatchNorms
   std::string resume_from;          // .pth of torch.save with the weights and the optimizer's state to go on from
+  bool resume_epoch = false;        // its 'epoch' epochs are done: schedule and order of samples go on after them
   train::MetricsOptions log{};
   MemoryLayout memory_format = MemoryLayout::channels_last;
 };

@@ -52,6 +52,15 @@ std::optional<Json> find_finished(const Stage& stage, const Workspace& workspace
   return is_whole ? workspace.find_result(name, key) : std::nullopt;
 }
 
+/// All that a stage may have saved: the result, and beside it last.lmb, ema.lmb or trained.lmb.
+void copy_models(const std::filesystem::path& from, const std::filesystem::path& to) {
+  for (const std::filesystem::directory_entry& entry : std::filesystem::directory_iterator(from)) {
+    if (entry.path().extension() == ".lmb")
+      std::filesystem::copy_file(entry.path(), to / entry.path().filename(),
+                                 std::filesystem::copy_options::overwrite_existing);
+  }
+}
+
 /// From this run's folder, else, copied, from one of `reuse`.
 std::optional<Json> find_finished(const Stage& stage, const StageContext& context, const std::string& key) {
   if (auto own = find_finished(stage, context.workspace(), key)) return own;
@@ -61,9 +70,7 @@ std::optional<Json> find_finished(const Stage& stage, const StageContext& contex
     const std::optional<Json> result = find_finished(stage, other, key);
     if (!result) continue;
     context.workspace().begin_stage(name, key);
-    if (!trained_model(stage).empty())
-      std::filesystem::copy_file(other.model_file(name), context.workspace().model_file(name),
-                                 std::filesystem::copy_options::overwrite_existing);
+    copy_models(other.stage_folder(name), context.workspace().stage_folder(name));
     context.workspace().put_result(name, key, *result);
     return result;
   }

@@ -34,6 +34,7 @@ std::optional<Json> run_stage(const TrainStage& stage, StageContext& context, co
   data::Loader loader = context.data().train_loader(stage.memory_format);
   train::RunControl control = training_control(context, {name, key, stage.memory_format, stage.log});
   control.on_start = resume_optimizer(model, stage.resume_from);
+  if (stage.resume_epoch) control.epochs_done = train::read_torch_epoch(stage.resume_from);
   train::check_training(model, {}, stage.train, control);
   context.workspace().begin_stage(name, key);
   const train::TrainSummary summary =

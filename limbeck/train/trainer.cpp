@@ -40,6 +40,11 @@ class GeneratorScope {
   std::vector<std::pair<at::Generator, at::Tensor>> saved_;
 };
 
+std::optional<double> accuracy_of(const std::optional<ValidationResult>& result) {
+  if (!result) return std::nullopt;
+  return result->accuracy;
+}
+
 /// One run of the loop: what changes from step to step.
 class Run {
  public:
@@ -83,6 +88,8 @@ class Run {
       return;
     }
     for (auto& [name, generator] : generators_of(device_)) generator.set_current_seed(options_.seed);
+    progress().next.epoch = control_.epochs_done;
+    progress().step = control_.epochs_done * steps_of_epoch();
     if (control_.on_start) control_.on_start(*state_.optimizer);
   }
 
@@ -248,6 +255,7 @@ class Run {
 
   void report(ProgressOf what) {
     if (!control_.on_progress) return;
+    const EpochSummary* const finished = what == ProgressOf::epoch ? &progress().epochs.back() : nullptr;
     const EpochMeter& meter = progress().meter;
     const double elapsed = std::max(seconds_since(started_), 1e-9);
     const auto samples = static_cast<double>(std::max<int64_t>(meter.samples, 1));
@@ -264,7 +272,8 @@ class Run {
          .seconds_left = elapsed / static_cast<double>(std::max<int64_t>(steps_here_, 1)) *
                          static_cast<double>(total_steps() - progress().step),
          .is_epoch_end = is_epoch_end,
-         .val_accuracy = is_epoch_end ? progress().epochs.back().val_accuracy : std::nullopt});
+         .val_accuracy = finished == nullptr ? std::nullopt : finished->val_accuracy,
+         .averaged_val_accuracy = finished == nullptr ? std::nullopt : accuracy_of(finished->averaged)});
   }
 
   /// Of the last step, which an epoch's end, whose results a plateau already knows, must not see as the next one.
@@ -318,6 +327,8 @@ Optimizer make_optimizer(const Model& model, const std::vector<std::pair<std::st
                          const TrainOptions& options, const RunControl& control) {
   options.validate();
   check_monitor(options, control);
+  LIMBECK_CHECK(control.epochs_done >= 0 && control.epochs_done < options.epochs,
+                "[train] {} epochs are done, and epochs is {}: ask for more", control.epochs_done, options.epochs);
   return {parameters_of(model, companions), options.optimizer};
 }
 

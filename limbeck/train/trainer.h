@@ -67,7 +67,8 @@ struct ProgressEvent {
   double images_per_second = 0;   // since this process went on with the run
   double seconds_left = 0;
   bool is_epoch_end = false;
-  std::optional<double> val_accuracy = std::nullopt;  // at an epoch's end, where there is a validation
+  std::optional<double> val_accuracy = std::nullopt;           // at an epoch's end, where there is a validation
+  std::optional<double> averaged_val_accuracy = std::nullopt;  // likewise, of averaged weights beside the trained ones
 };
 
 /// What a hook says of the run.
@@ -93,6 +94,8 @@ struct RunControl {
   /// Called after each epoch with the model to evaluate, the trained one (still in train mode) or the averaged one:
   /// what held-out samples say of it, nothing only when stopped. It must not change the model.
   std::function<std::optional<ValidationResult>(const Model&)> validate{};
+  /// Epochs that count as done in a run that has no checkpoint yet: schedule and order of samples begin after them.
+  int64_t epochs_done = 0;
   /// Before the first step of a run that has no checkpoint yet: momentum and the like from elsewhere.
   std::function<void(Optimizer&)> on_start{};
   std::function<void(const Progress&)> on_resume{};  // before the first step, where a checkpoint was found

@@ -111,7 +111,8 @@ TEST(ReadRecipe, NamesStagesAndTheirKinds) {
 }
 
 TEST(ReadRecipe, RefusesUnknownKeysWithPlaceAndNearest) {
-  expect_starts(refusal_of_edit("epochs: 2", "epoch: 2"), "r.yaml:14:7: unknown key 'epoch'. Nearest: epochs. Valid: ");
+  expect_starts(refusal_of_edit("epochs: 2", "epoch: 2"),
+                "r.yaml:14:7: unknown key 'epoch'. Nearest: epochs, resume_epoch. Valid: ");
   expect_starts(refusal_of_edit("seed: 3", "sed: 3"), "r.yaml:2:1: unknown key 'sed'. Nearest: seed");
   expect_starts(refusal_of_edit("batch_size: 16", "batchsize: 16"),
                 "r.yaml:5:3: unknown key 'batchsize'. Nearest: batch_size");

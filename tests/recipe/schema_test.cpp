@@ -36,6 +36,21 @@ TEST(EffectiveOptions, HoldDefaultsAndGivenValues) {
   EXPECT_EQ(view["models"]["n"]["file"].as_string(), "n.lmb");
 }
 
+TEST(EffectiveOptions, OfAGroupLeaveToTheOptimizerWhatItDoesNotSay) {
+  const Recipe recipe = parse(
+      "  - train: {model: m, optimizer: {kind: lamb, maximize: true, groups: [{pattern: bias, adaptation: matrices}, "
+      "{pattern: bn}]}}\n");
+  const train::OptimizerOptions& options = std::get<TrainStage>(recipe.stages[0]).train.optimizer;
+  EXPECT_TRUE(options.maximize);
+  ASSERT_EQ(options.groups.size(), 2U);
+  EXPECT_EQ(options.groups[0].adaptation, train::Adaptation::matrices);
+  EXPECT_EQ(options.groups[1].adaptation, std::nullopt);
+  const Json json = effective_options(recipe);
+  const JsonView optimizer = JsonView(json, "options")["stages"][0]["train"]["optimizer"];
+  EXPECT_EQ(optimizer["groups"][0]["adaptation"].as_string(), "matrices");
+  EXPECT_EQ(optimizer["groups"][1]["adaptation"].as_string(), "inherit");
+}
+
 TEST(EffectiveOptions, AreTheSameTextForTheSameOptions) {
   const auto text = [](const std::string& stages) { return effective_options(parse(stages)).dump(); };
   const std::string plain = text("  - train: {model: m, epochs: 4}\n");

@@ -98,6 +98,21 @@ TEST_F(Trials, AreRunOnceAndSharedStagesToo) {
   EXPECT_TRUE(fs::exists(folder_.path() / "out" / "epochs=2" / "late" / "model.lmb"));
 }
 
+TEST_F(Trials, SharedStagesKeepAllTheirModels) {
+  const TrialPlan plan =
+      parse_trials(text("sweep: {stages.late.epochs: [1, 2]}",
+                        "- train: {model: m, epochs: 2, keep: best, monitor: loss, ema: {decay: 0.9, use: beside}}\n"
+                        "  - train: {model: m, name: late, epochs: 1}"),
+                   "r.yaml");
+  ASSERT_TRUE(run_trials(plan, {}).completed);
+  for (const char* file : {"model.lmb", "last.lmb", "ema.lmb"}) {
+    const fs::path first = folder_.path() / "out/epochs=1/m" / file, second = folder_.path() / "out/epochs=2/m" / file;
+    ASSERT_TRUE(fs::exists(first)) << file;
+    ASSERT_TRUE(fs::exists(second)) << file;
+    EXPECT_EQ(core::read_file(first), core::read_file(second)) << file;
+  }
+}
+
 TEST_F(Trials, GoOnWhereTheyWereStopped) {
   const TrialPlan plan = parse_trials(text("seeds: 3"), "r.yaml");
   core::StopFlag stop;

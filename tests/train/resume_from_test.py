@@ -51,12 +51,12 @@ class ResumeFrom(unittest.TestCase):
             torch.nn.functional.cross_entropy(module(x), y).backward()
             optimizer.step()
 
-    def limbeck(self, kind, settings, *more):
+    def limbeck(self, kind, settings, *more, epochs=5):
         flags = [part for key, value in settings.items() for part in (f"--optimizer.{key}", str(value))]
         output = self.folder / ("out-" + kind + str(len(more)))
         done = subprocess.run(["./limbeck", "train", str(self.folder / "model.pt2"), "--data", f"npy:{self.folder}",
                                "--data.mean", "[0]", "--data.stddev", "[1]", "--data.batch_size", str(SAMPLES), "--epochs",
-                               "5", "--schedule.kind", "constant", "--optimizer.kind", kind, *flags, "--threads", "1", "-o",
+                               str(epochs), "--schedule.kind", "constant", "--optimizer.kind", kind, *flags, "--threads", "1", "-o",
                                str(output), *more], capture_output=True, text=True)
         self.assertEqual(done.returncode, 0, done.stderr)
         return load_file(output / "model" / "model.lmb")
@@ -81,6 +81,9 @@ class ResumeFrom(unittest.TestCase):
                 self.steps(module, optimizer, 5)
                 resumed = self.limbeck(kind, settings, "--resume_from", str(saved))
                 self.assertLess(self.difference(module, resumed), TOLERANCE)
+                # The file's five epochs count as done: five more of ten.
+                counted = self.limbeck(kind, settings, "--resume_from", str(saved), "--resume_epoch", "true", epochs=10)
+                self.assertLess(self.difference(module, counted), TOLERANCE)
                 self.assertGreater(self.difference(module, self.limbeck(kind, settings)), 100 * TOLERANCE,
                                    "without momentum it is another run")
 

@@ -73,6 +73,37 @@ TEST_P(Resume, IsBitExactFromAnyStep) {
   EXPECT_TRUE(same_tensors(unbroken, second));
 }
 
+/// The third epoch's samples and rates, at once.
+TEST(Trainer, CountsEpochsThatWereDoneElsewhere) {
+  const TrainOptions training = options(OptimizerKind::sgd);
+  const auto rates = [&](const RunControl& control) {
+    RunControl told = control;
+    std::vector<std::pair<int64_t, double>> result;
+    told.on_progress = [&](const ProgressEvent& event) {
+      if (!event.is_epoch_end) result.emplace_back(event.epoch, event.lr);
+    };
+    run(network(1), training, told);
+    return result;
+  };
+  const auto whole = rates({});
+  EXPECT_EQ(rates({.epochs_done = 2}), (std::vector(whole.begin() + 20, whole.end())));
+  EXPECT_THROW(run(network(1), training, {.epochs_done = 3}), InvalidArgument);
+}
+
+TEST(Trainer, TellsAveragedWeightsAccuracyBesideTheTrainedOnes) {
+  TrainOptions training = options(OptimizerKind::sgd);
+  training.ema = {.decay = 0.9, .use = AverageUse::beside};
+  RunControl control{.validate = [](const Model& model) { return std::optional(testing::validate(model)); }};
+  std::vector<double> told;
+  control.on_progress = [&](const ProgressEvent& event) {
+    EXPECT_EQ(event.averaged_val_accuracy.has_value(), event.is_epoch_end);
+    if (event.averaged_val_accuracy) told.push_back(*event.averaged_val_accuracy);
+  };
+  const TrainSummary summary = run(network(1), training, control);
+  ASSERT_EQ(told.size(), 3U);
+  for (std::size_t i = 0; i < 3; ++i) EXPECT_EQ(told[i], summary.progress.epochs[i].averaged->accuracy);
+}
+
 TEST(Trainer, ValidatesAfterEveryEpoch) {
   int calls = 0;
   RunControl control{

@@ -30,7 +30,7 @@ OptimizerKind parse_optimizer(std::string_view name) {
 }
 
 void OptimizerOptions::validate() const {
-  LIMBECK_CHECK(lr > 0, "[optimizer] lr must be above 0, got {}", lr);
+  check_at_least_zero("optimizer", "lr", lr);
   check_at_least_zero("optimizer", "weight_decay", weight_decay);
   check_fraction("optimizer", "momentum", momentum);
   check_fraction("optimizer", "dampening", dampening);

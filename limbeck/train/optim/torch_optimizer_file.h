@@ -6,6 +6,7 @@
 // `param_names`) count before it.
 #pragma once
 
+#include <cstdint>
 #include <filesystem>
 #include <span>
 #include <string>
@@ -46,6 +47,10 @@ struct TorchOptimizerOptions {
 /// a damaged file; Unsupported for a dictionary of another class; InvalidArgument where there is none, its class is not
 /// `kind`, or the numbers of parameters differ.
 TorchOptimizer read_torch_optimizer(const std::string& path, OptimizerKind kind, const TorchOptimizerOptions& options);
+
+/// The number under 'epoch' beside the dictionary: by PyTorch's examples, how many epochs are done. Throws IoError for
+/// a damaged file, InvalidArgument where there is none, or one below 0.
+int64_t read_torch_epoch(const std::string& path);
 
 /// Continues in `optimizer` what the file's was doing. Strict: each state must belong to a parameter of `optimizer` and
 /// have its shape, and each of its groups must lie in one group of the file. Throws as read_torch_optimizer does, and

@@ -304,6 +304,18 @@ TorchOptimizer read_torch_optimizer(const std::string& path, OptimizerKind kind,
   return result;
 }
 
+int64_t read_torch_epoch(const std::string& path) {
+  const weights::PickleArchive archive = weights::read_pickle_archive(path);
+  const auto* top = archive.root().get_if<PickleDict>();
+  const PicklePtr epoch = top == nullptr ? nullptr : find_string(*top, "epoch");
+  const auto* number = epoch == nullptr ? nullptr : epoch->get_if<int64_t>();
+  LIMBECK_CHECK(number != nullptr && *number >= 0,
+                "[torch_optimizer] {}: no number of epochs under 'epoch' (torch.save({{'epoch': 5, ...}})). Leave "
+                "resume_epoch out to begin at the first one",
+                archive.where());
+  return *number;
+}
+
 void load_torch_optimizer(const std::string& path, Optimizer& optimizer, const TorchOptimizerOptions& options) {
   TorchOptimizerOptions ordered = options;
   if (ordered.parameter_order.empty()) ordered.parameter_order = names_of(optimizer.parameters());

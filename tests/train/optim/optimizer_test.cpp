@@ -30,6 +30,14 @@ void expect_near(const at::Tensor& actual, const std::vector<float>& expected) {
 const OptimizerOptions kSgd{.lr = 0.1, .weight_decay = 0.01, .momentum = 0.9, .nesterov = true};
 const OptimizerOptions kAdamW{.kind = OptimizerKind::adamw, .lr = 0.1, .weight_decay = 0.1};
 
+TEST(Optimizer, TakesARateOfZero) {
+  const at::Tensor weight = leaf({1, -2, 3, 0.5});
+  Optimizer optimizer({{"w", weight}}, {.lr = 0});
+  run_steps(optimizer, weight);
+  expect_near(weight, {1, -2, 3, 0.5});
+  EXPECT_THROW(Optimizer({{"w", weight}}, {.lr = -0.1}), InvalidArgument);
+}
+
 // Expected values: torch.optim of Python, same settings and gradients.
 TEST(Optimizer, SgdEqualsPyTorchs) {
   const at::Tensor weight = leaf({1, -2, 3, 0.5});
