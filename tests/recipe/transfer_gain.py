@@ -1,4 +1,4 @@
-"""recipes/transfer-learning.yaml in a short form: one epoch for the network that is trained first, one seed. What was
+"""recipes/transfer-learning.yaml in a short form: two epochs for the network that is trained first, one seed. What was
 transferred beats what starts from nothing. Runs in the build tree."""
 import json
 import pathlib
@@ -24,7 +24,7 @@ def accuracies(folder):
     """Top-1 on the test images by model."""
     run(sys.executable, RECIPES / "split_fashion_mnist.py", IMAGES, folder / "split")
     run("./limbeck", "train", NETWORK, "--data", f"npy:{folder}/split/first", "--data.mean", "[0.286]", "--data.stddev",
-        "[0.353]", "--data.crop_padding", 2, "--data.flip_probability", 0.5, "--epochs", 1, "--optimizer.lr", 0.2,
+        "[0.353]", "--data.crop_padding", 2, "--data.flip_probability", 0.5, "--epochs", 2, "--optimizer.lr", 0.2,
         "--optimizer.weight_decay", 0.0005, "--schedule.kind", "one_cycle", "-o", folder / "pretrained", "-q")
     run("./limbeck", "run", RECIPES / "transfer-learning.yaml", "--set", f"output={folder}/out", "--set", "seeds=1", "--set",
         f"data.dataset=npy:{folder}/split/second", "--set", f"models.pretrained.file={folder}/pretrained/model/model.lmb", "-q")
