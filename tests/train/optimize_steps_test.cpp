@@ -2,6 +2,7 @@
 #include "limbeck/train/optimize.h"
 
 #include <ATen/ATen.h>
+#include <ATen/autocast_mode.h>
 #include <ATen/core/grad_mode.h>
 #include <gtest/gtest.h>
 
@@ -520,6 +521,28 @@ TEST(OptimizeAdapters, EnterPutsTheRoleAroundACall) {
   EXPECT_EQ(at::matmul(a, a).scalar_type(), at::kFloat);
   const RoleScope scope = set.enter("m", plain);
   EXPECT_TRUE(at::GradMode::is_enabled());
+}
+
+TEST(RoleScope, RestoresWhatItHadChangedWhenItCannotBeMade) {
+  const MemberRun run = run_of(Role::eval, Fusion::none);
+  WeightCache weights;
+  const std::vector<at::Tensor> nowhere{at::empty({1}, at::kMeta)};  // a device that has no autocast
+  EXPECT_ANY_THROW(RoleScope(run, Role::eval, Precision::bf16, {}, nowhere, weights));
+  EXPECT_TRUE(at::autocast::is_autocast_cache_enabled());
+  EXPECT_TRUE(at::GradMode::is_enabled());
+}
+
+TEST(RoleScope, FreezesParametersWhileGradientsFlowThroughThem) {
+  WeightCache weights;
+  const at::Tensor weight = at::ones({1}).requires_grad_(), fixed = at::ones({1});
+  const std::vector<NamedTensor> parameters{{"weight", weight}, {"fixed", fixed}};
+  const std::vector<at::Tensor> inputs{at::ones({1}).requires_grad_()};
+  {
+    const RoleScope scope(run_of(Role::eval, Fusion::none), Role::eval, Precision::fp32, parameters, inputs, weights);
+    EXPECT_FALSE(weight.requires_grad());
+  }
+  EXPECT_TRUE(weight.requires_grad());
+  EXPECT_FALSE(fixed.requires_grad());
 }
 
 }  // namespace

@@ -32,28 +32,34 @@ MemberRun run_of(const Role& role, Fusion fusion) {
           .fusion = is_train_mode ? fusion : Fusion::none};
 }
 
+AutocastCacheMode::AutocastCacheMode(bool enabled) : previous_(at::autocast::is_autocast_cache_enabled()) {
+  at::autocast::set_autocast_cache_enabled(enabled);
+}
+
+AutocastCacheMode::~AutocastCacheMode() { at::autocast::set_autocast_cache_enabled(previous_); }
+
+void FrozenParameters::add(const at::Tensor& parameter) {
+  if (!parameter.requires_grad()) return;
+  tensors_.push_back(parameter);
+  parameter.set_requires_grad(false);
+}
+
+FrozenParameters::~FrozenParameters() {
+  for (const at::Tensor& parameter : tensors_) parameter.set_requires_grad(true);
+}
+
+// A weight that was cast without gradients must not come from the cache where a trained model shares it.
 RoleScope::RoleScope(MemberRun run, const Role& role, Precision precision, std::span<const NamedTensor> parameters,
                      std::span<const at::Tensor> inputs, WeightCache& weights)
     : run_(std::move(run)),
       gradients_(records(role, inputs)),
-      previous_cache_enabled_(at::autocast::is_autocast_cache_enabled()) {
-  // A weight that was cast without gradients must not come from the cache where a trained model shares it.
-  if (!c10::GradMode::is_enabled()) at::autocast::set_autocast_cache_enabled(false);
+      cache_(c10::GradMode::is_enabled() && at::autocast::is_autocast_cache_enabled()) {
   if (precision != Precision::fp32) {
     autocast_.emplace(autocast_dtype(precision), device_of(parameters, inputs));
     weights_.emplace(weights);
   }
   if (role.is_trained() || !c10::GradMode::is_enabled()) return;
-  for (const NamedTensor& parameter : parameters) {
-    if (!parameter.tensor.requires_grad()) continue;
-    held_.push_back(parameter.tensor);
-    parameter.tensor.set_requires_grad(false);
-  }
-}
-
-RoleScope::~RoleScope() {
-  at::autocast::set_autocast_cache_enabled(previous_cache_enabled_);
-  for (const at::Tensor& parameter : held_) parameter.set_requires_grad(true);
+  for (const NamedTensor& parameter : parameters) frozen_.add(parameter.tensor);
 }
 
 }  // namespace limbeck::train
