@@ -1,12 +1,15 @@
 #include "limbeck/train/sets/set_report.h"
 
+#include <ATen/ATen.h>
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <ctime>
 #include <sstream>
 
 #include "limbeck/core/error.h"
 #include "limbeck/core/table.h"
+#include "limbeck/train/optim/optimizer.h"
 #include "limbeck/train/optimize.h"
 #include "tests/train/set_networks.h"
 
@@ -51,6 +54,33 @@ TEST(SetReport, SaysWhatWasDoneAndWhatWasLeft) {
             "  left: 2 parameters of models that no role trains\n"
             "  warning: [optimize] optimizer 1 (torch::optim::RMSprop) owns no parameter of\n"
             "    a model with the role train: it updates nothing, and is not needed\n");
+}
+
+// Seconds of this process's CPUs that a call takes.
+template <class Call>
+double cpu_seconds(const Call& call) {
+  const std::clock_t begin = std::clock();
+  call();
+  return static_cast<double>(std::clock() - begin) / CLOCKS_PER_SEC;
+}
+
+TEST(SetReport, LooksUpTheStateOfEachOfManyGroupsInOneGo) {
+  std::vector<NamedTensor> parameters;
+  for (int i = 0; i < 600; ++i) parameters.push_back({fmt::format("p{}", i), at::ones({1}).requires_grad_()});
+  Optimizer optimizer({parameters.front()}, {.kind = OptimizerKind::sgd, .momentum = 0.9});
+  for (std::size_t i = 1; i < parameters.size(); ++i)
+    optimizer.add_group({parameters[i]}, {.kind = OptimizerKind::sgd, .momentum = 0.9});
+  for (const NamedTensor& parameter : parameters) parameter.tensor.mutable_grad() = at::ones({1});
+  optimizer.step();
+  const OptimizerRef reference(&optimizer);
+  std::size_t found = 0;
+  const double all = cpu_seconds([&] { found = optimizer.state().size(); });
+  EXPECT_EQ(found, parameters.size());
+  const double each = cpu_seconds([&] {
+    for (const NamedTensor& parameter : parameters) found -= reference->state_of(parameter.tensor).size();
+  });
+  EXPECT_EQ(found, 0U);
+  EXPECT_LT(each, 50 * all + 0.05) << "one after the other they cost what they cost together, not its square";
 }
 
 TEST(SetReport, SaysHowThisMachineComputesBf16) {

@@ -7,6 +7,7 @@
 #include <map>
 #include <regex>
 #include <set>
+#include <unordered_map>
 #include <utility>
 
 #include "limbeck/core/error.h"
@@ -67,18 +68,20 @@ struct Optimizer::Impl {
   OptimizerKind kind = OptimizerKind::sgd;
   std::vector<NamedTensor> parameters;
   std::vector<ParameterState> states;  // of `parameters`
+  std::vector<std::size_t> group_of;   // of `parameters`, as indices of `groups`
   std::vector<OptimizerGroup> groups;
   std::vector<std::vector<std::size_t>> members;  // of each group, as indices of `parameters`
   std::map<std::string, std::size_t, std::less<>> index_by_name;
-  std::set<const void*> identities;
+  std::unordered_map<const void*, std::size_t> index_by_identity;
 
   void register_parameter(const NamedTensor& parameter) {
-    LIMBECK_CHECK(identities.insert(parameter.tensor.unsafeGetTensorImpl()).second,
+    LIMBECK_CHECK(index_by_identity.emplace(parameter.tensor.unsafeGetTensorImpl(), parameters.size()).second,
                   "[optimizer] parameter '{}' is in a group already", parameter.name);
     LIMBECK_CHECK(index_by_name.emplace(parameter.name, parameters.size()).second,
                   "[optimizer] two parameters are named '{}': give one of the models a prefix", parameter.name);
     parameters.push_back(parameter);
     states.emplace_back();
+    group_of.push_back(0);
   }
 
   void add(std::vector<NamedTensor> added, const OptimizerOptions& options) {
@@ -89,18 +92,16 @@ struct Optimizer::Impl {
           "[optimizer] split_bf16 needs bfloat16 parameters, and '{}' is {}. Convert the model with to(bfloat16)",
           parameter.name, c10::toString(parameter.tensor.scalar_type()));
       places.push_back(index_by_name.find(parameter.name)->second);
+      group_of[places.back()] = groups.size();
     }
     groups.push_back({.parameters = std::move(added), .options = with_overrides(options, {.pattern = {}})});
   }
 
   /// The settings that a parameter is updated by.
-  const OptimizerOptions& options_of(std::size_t parameter) const {
-    for (std::size_t i = 0; i < groups.size(); ++i) {
-      if (std::find(members[i].begin(), members[i].end(), parameter) != members[i].end()) return groups[i].options;
-    }
-    fail<InternalError>("[optimizer] parameter {} is in no group", parameter);
-  }
+  const OptimizerOptions& options_of(std::size_t parameter) const { return groups[group_of[parameter]].options; }
 
+  /// Puts what is kept of a parameter, under its names, at the end of `state`.
+  void append_state(std::size_t parameter, std::vector<NamedTensor>& state) const;
   ParameterState state_from(std::size_t parameter, const std::map<std::string, at::Tensor>& given,
                             std::set<std::string>& taken) const;
 };
@@ -169,20 +170,28 @@ void Optimizer::set_lr(std::size_t group, double lr) {
   impl_->groups[group].options.lr = lr;
 }
 
+void Optimizer::Impl::append_state(std::size_t place, std::vector<NamedTensor>& state) const {
+  const NamedTensor& parameter = parameters[place];
+  const ParameterState& own = states[place];
+  const std::span<const StateField> fields = state_fields(options_of(place));
+  for (std::size_t field = 0; field < fields.size(); ++field) {
+    if (own.tensors[field].defined()) state.push_back({state_name(fields[field].name, parameter), own.tensors[field]});
+  }
+  if (counts_steps(kind) && own.tensors[0].defined()) {
+    state.push_back({state_name(kStepField, parameter), at::scalar_tensor(own.step, at::kLong)});
+  }
+}
+
 std::vector<NamedTensor> Optimizer::state() const {
   std::vector<NamedTensor> result;
-  for (std::size_t i = 0; i < impl_->parameters.size(); ++i) {
-    const NamedTensor& parameter = impl_->parameters[i];
-    const ParameterState& state = impl_->states[i];
-    const std::span<const StateField> fields = state_fields(impl_->options_of(i));
-    for (std::size_t field = 0; field < fields.size(); ++field) {
-      if (state.tensors[field].defined())
-        result.push_back({state_name(fields[field].name, parameter), state.tensors[field]});
-    }
-    if (counts_steps(impl_->kind) && state.tensors[0].defined()) {
-      result.push_back({state_name(kStepField, parameter), at::scalar_tensor(state.step, at::kLong)});
-    }
-  }
+  for (std::size_t i = 0; i < impl_->parameters.size(); ++i) impl_->append_state(i, result);
+  return result;
+}
+
+std::vector<NamedTensor> Optimizer::state_of(const at::Tensor& parameter) const {
+  std::vector<NamedTensor> result;
+  const auto found = impl_->index_by_identity.find(parameter.unsafeGetTensorImpl());
+  if (found != impl_->index_by_identity.end()) impl_->append_state(found->second, result);
   return result;
 }
 

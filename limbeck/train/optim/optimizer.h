@@ -52,6 +52,8 @@ class Optimizer {
   /// State as tensors: "momentum_buffer/conv1.weight"; "exp_avg/...", "exp_avg_sq/...", "max_exp_avg_sq/...",
   /// "step/..."; "sum/..."; "low_bits/...". Parameters that had no gradient yet have none.
   std::vector<NamedTensor> state() const;
+  /// The part of state() that belongs to one parameter; nothing for a tensor that it does not update.
+  std::vector<NamedTensor> state_of(const at::Tensor& parameter) const;
   /// Makes the state exactly what is given, copied into the layout of its parameter. Throws InvalidArgument for a name
   /// or shape that does not belong to these parameters, or where a part is missing; then nothing has changed.
   void load_state(const std::vector<NamedTensor>& state);

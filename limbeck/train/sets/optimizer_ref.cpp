@@ -48,12 +48,7 @@ class OwnOptimizer : public OptimizerAdapter {
 
   std::vector<at::Tensor> state_of(const at::Tensor& parameter) const override {
     std::vector<at::Tensor> result;
-    for (const NamedTensor& own : optimizer_.parameters()) {
-      if (!own.tensor.is_same(parameter)) continue;
-      for (const NamedTensor& entry : optimizer_.state()) {
-        if (entry.name.substr(entry.name.find('/') + 1) == own.name) result.push_back(entry.tensor);
-      }
-    }
+    for (const NamedTensor& entry : optimizer_.state_of(parameter)) result.push_back(entry.tensor);
     return result;
   }
 

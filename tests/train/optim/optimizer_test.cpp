@@ -147,6 +147,25 @@ TEST(Optimizer, StepsAGroupThatWasAddedLater) {
   EXPECT_EQ(optimizer.parameters().size(), 2U) << "a refusal left something behind";
 }
 
+TEST(OptimizerState, OfAParameterIsItsPartOfTheWhole) {
+  const at::Tensor weight = leaf({2}), bias = leaf({1}), idle = leaf({1});
+  Optimizer optimizer({{"weight", weight}, {"idle", idle}}, {.kind = OptimizerKind::adam});
+  optimizer.add_group({{"bias", bias}}, {.kind = OptimizerKind::adam, .amsgrad = true});
+  for (const at::Tensor& tensor : {weight, bias}) tensor.mutable_grad() = at::ones_like(tensor);
+  optimizer.step();
+  const auto names_of = [&](const at::Tensor& parameter) {
+    std::vector<std::string> names;
+    for (const NamedTensor& entry : optimizer.state_of(parameter)) names.push_back(entry.name);
+    return names;
+  };
+  using Names = std::vector<std::string>;
+  EXPECT_EQ(names_of(weight), (Names{"exp_avg/weight", "exp_avg_sq/weight", "step/weight"}));
+  EXPECT_EQ(names_of(bias), (Names{"exp_avg/bias", "exp_avg_sq/bias", "max_exp_avg_sq/bias", "step/bias"}));
+  EXPECT_EQ(names_of(idle), Names{});
+  EXPECT_EQ(names_of(leaf({1})), Names{});
+  EXPECT_EQ(optimizer.state().size(), 7U);
+}
+
 TEST(Optimizer, ReadsAndSetsTheRateOfAGroup) {
   const at::Tensor weight = leaf({1}), bias = leaf({1});
   Optimizer optimizer({{"weight", weight}, {"bias", bias}},
