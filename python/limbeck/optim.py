@@ -197,11 +197,16 @@ def fused(optimizer):
 
 
 class LAMB(Optimizer):
-    """LAMB: Adam whose step per parameter is scaled to the parameter's length (You et al. 2020, arXiv:1904.00962)."""
+    """LAMB: Adam whose step per parameter is scaled to the parameter's length (You et al. 2020, arXiv:1904.00962).
 
-    def __init__(self, params, lr=1e-3, betas=(0.9, 0.999), eps=1e-6, weight_decay=0.0, *, maximize=False):
+    `adaptation`, also of a group: "all" parameters are scaled so, or "matrices" alone: of two dimensions and more, while
+    biases and the scales of norms take Adam's step.
+    """
+
+    def __init__(self, params, lr=1e-3, betas=(0.9, 0.999), eps=1e-6, weight_decay=0.0, *, adaptation="all",
+                 maximize=False):
         super().__init__(params, {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay,
-                                  "maximize": maximize})
+                                  "adaptation": adaptation, "maximize": maximize})
 
     @torch.no_grad()
     def step(self, closure=None):
@@ -214,6 +219,7 @@ class LAMB(Optimizer):
             rule = _core.LambRule()
             rule.lr, (rule.beta1, rule.beta2) = float(group["lr"]), group["betas"]
             rule.eps, rule.weight_decay, rule.maximize = group["eps"], group["weight_decay"], group["maximize"]
+            rule.adaptation = group["adaptation"]
             rule.validate()
             parameters = _with_gradients(group)
             states = [_moments_of(self, parameter, ["exp_avg", "exp_avg_sq"]) for parameter in parameters]
@@ -223,11 +229,17 @@ class LAMB(Optimizer):
 
 
 class LARS(Optimizer):
-    """LARS: SGD with momentum and a rate per parameter from the ratio of norms (You et al. 2017, arXiv:1708.03888)."""
+    """LARS: SGD with momentum and a rate per parameter from the ratio of norms (You et al. 2017, arXiv:1708.03888).
 
-    def __init__(self, params, lr=0.1, momentum=0.9, weight_decay=0.0, trust_coefficient=0.001, *, maximize=False):
+    `adaptation`, also of a group: "all" parameters take such a rate, or "matrices" alone: of two dimensions and more,
+    while biases and the scales of norms take the plain one.
+    """
+
+    def __init__(self, params, lr=0.1, momentum=0.9, weight_decay=0.0, trust_coefficient=0.001, *, adaptation="all",
+                 maximize=False):
         super().__init__(params, {"lr": lr, "momentum": momentum, "weight_decay": weight_decay,
-                                  "trust_coefficient": trust_coefficient, "maximize": maximize})
+                                  "trust_coefficient": trust_coefficient, "adaptation": adaptation,
+                                  "maximize": maximize})
 
     @torch.no_grad()
     def step(self, closure=None):
@@ -240,6 +252,7 @@ class LARS(Optimizer):
             rule = _core.LarsRule()
             rule.lr, rule.momentum, rule.weight_decay = float(group["lr"]), group["momentum"], group["weight_decay"]
             rule.trust_coefficient, rule.maximize = group["trust_coefficient"], group["maximize"]
+            rule.adaptation = group["adaptation"]
             rule.validate()
             parameters = _with_gradients(group)
             buffers = [self.state[p].get("momentum_buffer") for p in parameters]

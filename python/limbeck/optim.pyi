@@ -1,5 +1,5 @@
 from collections.abc import Callable, Iterable
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 from torch import Tensor
 from torch.optim import Optimizer
@@ -24,6 +24,7 @@ class LAMB(Optimizer):
         eps: float = 1e-6,
         weight_decay: float = 0.0,
         *,
+        adaptation: Literal["all", "matrices"] = "all",
         maximize: bool = False,
     ) -> None: ...
     def step(self, closure: Callable[[], Any] | None = None) -> Any: ...  # type: ignore[override]
@@ -37,6 +38,7 @@ class LARS(Optimizer):
         weight_decay: float = 0.0,
         trust_coefficient: float = 0.001,
         *,
+        adaptation: Literal["all", "matrices"] = "all",
         maximize: bool = False,
     ) -> None: ...
     def step(self, closure: Callable[[], Any] | None = None) -> Any: ...  # type: ignore[override]

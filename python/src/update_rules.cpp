@@ -3,6 +3,7 @@
 #include <ATen/ATen.h>
 
 #include <optional>
+#include <string>
 #include <vector>
 
 #include "limbeck/core/error.h"
@@ -34,6 +35,15 @@ void write_step(at::Tensor& step, int64_t value) {
   } else {
     step.fill_(value);
   }
+}
+
+std::string adaptation_name(Adaptation adaptation) { return adaptation == Adaptation::all ? "all" : "matrices"; }
+
+Adaptation parse_adaptation(const std::string& name) {
+  for (const Adaptation adaptation : {Adaptation::all, Adaptation::matrices}) {
+    if (name == adaptation_name(adaptation)) return adaptation;
+  }
+  fail<InvalidArgument>("[optimizer] adaptation must be 'all' or 'matrices', got '{}'", name);
 }
 
 /// Returns the momentum buffers, new where there were none.
@@ -140,6 +150,9 @@ void bind_lamb(py::module_& module) {
       .def_readwrite("beta2", &LambRule::beta2)
       .def_readwrite("eps", &LambRule::eps)
       .def_readwrite("weight_decay", &LambRule::weight_decay)
+      .def_property(
+          "adaptation", [](const LambRule& rule) { return adaptation_name(rule.adaptation); },
+          [](LambRule& rule, const std::string& name) { rule.adaptation = parse_adaptation(name); })
       .def_readwrite("maximize", &LambRule::maximize);
   module.def("lamb_step", &step_lamb, py::arg("parameters"), py::arg("gradients"), py::arg("averages"),
              py::arg("squares"), py::arg("steps"), py::arg("rule"), Unlocked());
@@ -151,6 +164,9 @@ void bind_lars(py::module_& module) {
       .def_readwrite("momentum", &LarsRule::momentum)
       .def_readwrite("weight_decay", &LarsRule::weight_decay)
       .def_readwrite("trust_coefficient", &LarsRule::trust_coefficient)
+      .def_property(
+          "adaptation", [](const LarsRule& rule) { return adaptation_name(rule.adaptation); },
+          [](LarsRule& rule, const std::string& name) { rule.adaptation = parse_adaptation(name); })
       .def_readwrite("maximize", &LarsRule::maximize);
   module.def("lars_step", &step_lars, py::arg("parameters"), py::arg("gradients"), py::arg("buffers"), py::arg("rule"),
              Unlocked());

@@ -218,3 +218,38 @@ def test_lars_trains_and_keeps_state():
     with pytest.raises(ValueError, match="momentum"):
         bad = lb.optim.LARS(module.parameters(), momentum=-1.0)
         bad.step()
+
+
+@pytest.mark.parametrize("is_of_group", [True, False])
+def test_lars_leaves_biases_their_plain_rate(is_of_group):
+    torch.manual_seed(0)
+    matrix, bias = nn.Parameter(torch.randn(4, 3)), nn.Parameter(torch.randn(4))
+    before = matrix.detach().clone(), bias.detach().clone()
+    if is_of_group:
+        optimizer = lb.optim.LARS([{"params": [matrix]}, {"params": [bias], "adaptation": "matrices"}], lr=0.5)
+    else:
+        optimizer = lb.optim.LARS([matrix, bias], lr=0.5, adaptation="matrices")
+    matrix.grad, bias.grad = torch.randn(4, 3), torch.randn(4)
+    optimizer.step()
+    torch.testing.assert_close(bias.detach(), before[1] - 0.5 * bias.grad)
+    ratio = 0.001 * before[0].norm() / matrix.grad.norm()
+    torch.testing.assert_close(matrix.detach(), before[0] - 0.5 * ratio * matrix.grad)
+
+
+def test_lamb_leaves_biases_adams_step():
+    bias, twin = nn.Parameter(torch.full((4,), 2.0)), nn.Parameter(torch.full((4,), 2.0))
+    optimizer = lb.optim.LAMB([bias], lr=0.01, weight_decay=0.1, adaptation="matrices")
+    adam = torch.optim.AdamW([twin], lr=0.01, eps=1e-6, weight_decay=0.1)
+    for parameter in (bias, twin):
+        parameter.grad = torch.tensor([1.0, -2.0, 0.5, 3.0])
+    optimizer.step()
+    adam.step()
+    torch.testing.assert_close(bias.detach(), twin.detach())
+
+
+@pytest.mark.parametrize("kind", [lb.optim.LAMB, lb.optim.LARS])
+def test_adaptation_must_be_one_that_exists(kind):
+    parameter = nn.Parameter(torch.ones(2, 2))
+    parameter.grad = torch.ones(2, 2)
+    with pytest.raises(ValueError, match="adaptation must be 'all' or 'matrices', got 'none'"):
+        kind([parameter], adaptation="none").step()
