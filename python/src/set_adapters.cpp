@@ -62,6 +62,29 @@ class ModuleMember : public train::SetMember {
   HeldObject adapter_;
 };
 
+/// A closure as functions of Python's, which say so when they are called after the step that it was lent to.
+class StepClosure {
+ public:
+  explicit StepClosure(const LossClosure& closure) : closure_(std::make_shared<const LossClosure*>(&closure)) {}
+  ~StepClosure() { *closure_ = nullptr; }
+  StepClosure(const StepClosure&) = delete;
+  StepClosure& operator=(const StepClosure&) = delete;
+
+  /// With the lock held.
+  py::object function() const {
+    return py::cpp_function([closure = closure_] {
+      LIMBECK_CHECK(*closure != nullptr,
+                    "[optimize] the closure of a step was called after the step had ended: an optimizer must not keep "
+                    "it for later");
+      const py::gil_scoped_release unlocked;
+      return (**closure)();
+    });
+  }
+
+ private:
+  std::shared_ptr<const LossClosure*> closure_;  // null after the step
+};
+
 class PythonOptimizer : public train::OptimizerAdapter {
  public:
   PythonOptimizer(py::object adapter, const void* identity) : adapter_(std::move(adapter)), identity_(identity) {}
@@ -81,8 +104,9 @@ class PythonOptimizer : public train::OptimizerAdapter {
   }
 
   at::Tensor step(const LossClosure& closure) override {
+    const StepClosure lent(closure);
     const py::gil_scoped_acquire locked;
-    const py::object loss = adapter_.get().attr("step")(closure ? as_function(closure) : py::none());
+    const py::object loss = adapter_.get().attr("step")(closure ? lent.function() : py::none());
     return loss.is_none() ? at::Tensor() : loss.cast<at::Tensor>();
   }
 
@@ -114,13 +138,6 @@ class PythonOptimizer : public train::OptimizerAdapter {
     const py::object exception = error.value();
     if (!py::hasattr(exception, "__notes__")) exception.attr("__notes__") = py::list();
     exception.attr("__notes__").attr("append")(note);
-  }
-
-  static py::object as_function(const LossClosure& closure) {
-    return py::cpp_function([&closure] {
-      const py::gil_scoped_release unlocked;
-      return closure();
-    });
   }
 
   template <class Result>

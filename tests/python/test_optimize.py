@@ -467,6 +467,26 @@ def test_lbfgs_calls_its_closure():
     assert len(losses) > 3 and losses[-1] < losses[0]
 
 
+def test_a_closure_kept_for_later_says_so():
+    class Keeper(torch.optim.LBFGS):
+        def step(self, closure):
+            self.kept = closure
+            return super().step(closure)
+
+    module = nn.Linear(3, 4)
+    keeper = Keeper(module.parameters(), max_iter=2)
+    joined = lb.optimize({"model": (module, TRAIN)}, [keeper])
+
+    def closure():
+        loss = lb.cross_entropy(joined.forward("model", torch.ones(2, 3)), torch.tensor([0, 1]))
+        joined.backward(loss)
+        return loss
+
+    assert joined.step(closure).is_updated
+    with pytest.raises(ValueError, match="called after the step had ended"):
+        keeper.kept()
+
+
 def test_accumulates_and_clips():
     student, twin = nn.Linear(3, 4), nn.Linear(3, 4)
     twin.load_state_dict(student.state_dict())
