@@ -80,8 +80,9 @@ Loader::Loader(std::shared_ptr<const Dataset> dataset, LoaderOptions options)
   LIMBECK_CHECK(dataset_ != nullptr, "[data] a loader needs a dataset.");
   options_.validate();
   LIMBECK_CHECK(dataset_->size() > 0, "[data] {} is empty: there is nothing to load.", dataset_->name());
-  LIMBECK_CHECK(options_.batch_size <= dataset_->size(),
-                "[data] a batch of {} is larger than {}, which has {} samples. Make the batch smaller.",
+  LIMBECK_CHECK(!options_.drop_last || options_.batch_size <= dataset_->size(),
+                "[data] a batch of {} is larger than {}, which has {} samples: with drop_last there is none. Make the "
+                "batch smaller, or leave drop_last out.",
                 options_.batch_size, dataset_->name(), dataset_->size());
   maker_ = std::make_shared<const BatchMaker>(dataset_, options_);
 }

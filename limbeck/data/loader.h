@@ -101,7 +101,7 @@ class BatchRange {
 class Loader {
  public:
   /// Throws InvalidArgument if an option is out of range, a transform does not fit the images, or the dataset is empty
-  /// or smaller than a batch, and Unsupported for pin_memory where libtorch sees no accelerator.
+  /// or, with drop_last, smaller than a batch, and Unsupported for pin_memory where libtorch sees no accelerator.
   Loader(std::shared_ptr<const Dataset> dataset, LoaderOptions options);
   ~Loader();
   Loader(Loader&&) noexcept;

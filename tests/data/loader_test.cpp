@@ -227,12 +227,24 @@ TEST(Loader, RefusesBadOptions) {
     }
     return std::string("accepted");
   };
-  EXPECT_EQ(refusal({.batch_size = 54}),
-            "[data] a batch of 54 is larger than random, which has 53 samples. Make the batch smaller.");
-  EXPECT_EQ(refusal({.batch_size = 53}), "accepted");
+  EXPECT_EQ(refusal({.batch_size = 54, .drop_last = true}),
+            "[data] a batch of 54 is larger than random, which has 53 samples: with drop_last there is none. Make the "
+            "batch smaller, or leave drop_last out.");
+  EXPECT_EQ(refusal({.batch_size = 53, .drop_last = true}), "accepted");
   EXPECT_NE(refusal({.batch_size = 0}), "accepted");
   EXPECT_NE(refusal({.num_workers = -1}), "accepted");
   EXPECT_NE(refusal({.num_workers = 1000}), "accepted");
+TEST(Loader, GivesOneShortBatchOfADatasetThatIsSmaller) {
+  for (const int workers : {0, 2}) {
+    Loader loader(random_images(5), {.batch_size = 128, .num_workers = workers});
+    const auto batches = collect(loader, 2);
+    ASSERT_EQ(batches.size(), 2U) << "one an epoch";
+    EXPECT_EQ(batches[1].x.sizes(), at::IntArrayRef({5, 3, 6, 8}));
+    EXPECT_EQ(loader.batches_per_epoch(), 1);
+    EXPECT_EQ(loader.samples_per_epoch(), 5);
+  }
+}
+
   EXPECT_NE(refusal({.prefetch = -1}), "accepted");
   EXPECT_NE(refusal({.transforms = {RandomCrop{.padding = 0, .size = {7}}}}), "accepted");
   EXPECT_NE(refusal({.batch_size = 1}, take(random_images(), 0)).find("is empty"), std::string::npos);
