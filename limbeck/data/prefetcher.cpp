@@ -3,6 +3,7 @@
 #include "limbeck/core/error.h"
 
 #include <ATen/Parallel.h>
+#include <cxxabi.h>
 #include <omp.h>
 
 #include <utility>
@@ -26,6 +27,10 @@ Prefetcher::Prefetcher(int num_workers, int capacity) : slots_(static_cast<std::
   for (int i = 0; i < num_workers; ++i) {
     workers_.emplace_back([this](const std::stop_token& stop) { work(stop); });
   }
+}
+
+Prefetcher::~Prefetcher() {
+  for (std::jthread& worker : workers_) worker.request_stop();
 }
 
 void Prefetcher::start(Make make, std::int64_t first, std::int64_t end) {
@@ -55,7 +60,7 @@ void Prefetcher::work(const std::stop_token& stop) {
   confine_openmp_to_this_thread();
   const auto has_work = [this] { return next_ < end_ && next_ < due_ + static_cast<std::int64_t>(slots_.size()); };
   std::unique_lock lock(mutex_);
-  while (work_.wait(lock, stop, has_work)) {
+  while (work_.wait(lock, stop, has_work) && !stop.stop_requested()) {  // it waits no more, but there may be work
     const std::int64_t step = next_++;
     const std::uint64_t generation = generation_;
     auto make = make_;
@@ -63,15 +68,24 @@ void Prefetcher::work(const std::stop_token& stop) {
     Slot made;
     try {
       made.batch = (*make)(step);
+    } catch (const abi::__forced_unwind&) {  // the thread was told to exit in there, and must
+      made.error = std::make_exception_ptr(InternalError("[data] a worker thread was ended while it made a batch."));
+      put(step, generation, std::move(made));
+      throw;
     } catch (...) {  // carried to the consumer, who rethrows it
       made.error = std::current_exception();
     }
     make.reset();
+    put(step, generation, std::move(made));
     lock.lock();
-    if (generation != generation_) continue;
-    slot(step) = std::move(made);
-    ready_.notify_one();
   }
+}
+
+void Prefetcher::put(std::int64_t step, std::uint64_t generation, Slot made) {
+  const std::lock_guard lock(mutex_);
+  if (generation != generation_) return;
+  slot(step) = std::move(made);
+  ready_.notify_one();
 }
 
 }  // namespace limbeck::data

@@ -18,8 +18,8 @@ class Prefetcher {
   using Make = std::function<Batch(std::int64_t step)>;
 
   Prefetcher(int num_workers, int capacity);
-  /// Stops the workers and waits for the batches that they are at.
-  ~Prefetcher() = default;
+  /// Stops the workers, all at once, and waits for the batches that they are at.
+  ~Prefetcher();
   Prefetcher(const Prefetcher&) = delete;
   Prefetcher& operator=(const Prefetcher&) = delete;
 
@@ -41,6 +41,7 @@ class Prefetcher {
   };
 
   void work(const std::stop_token& stop);
+  void put(std::int64_t step, std::uint64_t generation, Slot made);
   Slot& slot(std::int64_t step) { return slots_[static_cast<std::size_t>(step) % slots_.size()]; }
 
   std::mutex mutex_;

@@ -7,6 +7,7 @@
 #include <ATen/DeviceAccelerator.h>
 #include <ATen/Parallel.h>
 #include <gtest/gtest.h>
+#include <pthread.h>
 
 #include <atomic>
 #include <chrono>
@@ -304,6 +305,29 @@ TEST(LoaderSkip, LeavesOutAndCountsWhatCannotBeReadForAnyNumberOfWorkers) {
   for (const int workers : {0, 1, 4}) {
     LoaderOptions options = augmented(workers);
     options.on_error = OnError::skip;
+TEST(Loader, StopsAllItsWorkersAtOnce) {
+  constexpr int kWorkers = 16;
+  const auto slow = std::make_shared<Slow>(random_images(400));
+  slow->on_sample = [](std::int64_t) { std::this_thread::sleep_for(std::chrono::milliseconds(20)); };
+  int before = 0;
+  {
+    Loader loader(slow, {.batch_size = 1, .num_workers = kWorkers, .prefetch = 300});
+    EXPECT_TRUE(loader.next());
+    before = slow->num_read;
+  }
+  EXPECT_LE(slow->num_read - before, 2 * kWorkers) << "what they were at, and what they began until they were told";
+}
+
+TEST(Loader, OutlivesAWorkerThatIsEnded) {
+  const auto slow = std::make_shared<Slow>(random_images());
+  slow->on_sample = [](std::int64_t index) {
+    if (index == 8) pthread_exit(nullptr);  // as Python does to threads that want its lock when it has ended
+  };
+  Loader loader(slow, {.batch_size = 8, .num_workers = 2});
+  EXPECT_TRUE(loader.next());
+  EXPECT_EQ(thrown_by_next(loader), "[data] a worker thread was ended while it made a batch.");
+}
+
     options.channels_last = workers == 1;
     Loader loader(damaged(), options);
     const auto batches = collect(loader, 2);
