@@ -9,6 +9,9 @@ random_horizontal_flip, random_vertical_flip, color_jitter, grayscale, random_gr
 rand_augment, trivial_augment_wide, normalize; of batches: mixup, cutmix.
 """
 
+import atexit
+import weakref
+
 import torch
 
 from limbeck import transforms as _transforms
@@ -16,6 +19,14 @@ from limbeck._extension import core as _core
 
 Dataset = _core.Dataset
 globals().update(_transforms.functions)
+_loaders = weakref.WeakSet()  # those of _core, which iterators may hold alone
+
+
+@atexit.register
+def _close_loaders():
+    """Ends all workers while they can still have the interpreter's lock to finish their samples."""
+    for loader in list(_loaders):
+        loader.close()
 
 
 def mixup(alpha=1.0):
@@ -77,6 +88,7 @@ class Loader:
         self._dataset = _as_dataset(dataset, transform, classes)
         self._is_sought = False  # the place to iterate from is the one of seek()
         self._core = _core.Loader(self._dataset, options)
+        _loaders.add(self._core)
 
     def __len__(self):
         return self._core.batches_per_epoch()

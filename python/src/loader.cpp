@@ -66,8 +66,13 @@ void bind_options(py::module_& module) {
 
 }  // namespace
 
+data::Loader& UnlockedLoader::get() const {
+  LIMBECK_CHECK(loader_ != nullptr, "[data] this loader was closed, as all are when the interpreter ends");
+  return *loader_;
+}
+
 at::Tensor UnlockedLoader::first_images(int64_t count) const {
-  data::LoaderOptions options = loader_->options();
+  data::LoaderOptions options = get().options();
   options.batch_size = std::min(count, dataset_->size());
   options.shuffle = options.drop_last = options.pin_memory = false;
   options.num_workers = 0;
@@ -83,6 +88,7 @@ void bind_loader(py::module_& module) {
            }),
            py::arg("dataset"), py::arg("options"), Unlocked())
       .def("next", &next_batch, Unlocked())
+      .def("close", &UnlockedLoader::close, Unlocked())
       .def("batches_per_epoch", [](UnlockedLoader& loader) { return loader.get().batches_per_epoch(); })
       .def("samples_per_epoch", [](UnlockedLoader& loader) { return loader.get().samples_per_epoch(); })
       .def("num_skipped", [](UnlockedLoader& loader) { return loader.get().num_skipped(); })

@@ -21,7 +21,10 @@ class UnlockedLoader {
   UnlockedLoader(const UnlockedLoader&) = delete;
   UnlockedLoader& operator=(const UnlockedLoader&) = delete;
 
-  data::Loader& get() { return *loader_; }
+  /// Throws InvalidArgument once it is closed.
+  data::Loader& get() const;
+  /// Ends its workers for good: they must not wait for the lock of an interpreter that has ended. Without the lock.
+  void close() { loader_.reset(); }
   /// The first samples as a batch has them, from a loader of their own: this one stays where it is.
   at::Tensor first_images(int64_t count) const;
 

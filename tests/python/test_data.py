@@ -1,5 +1,7 @@
 """lb.data: Limbeck's loader over datasets of Python's."""
 
+import subprocess
+import sys
 import threading
 
 import pytest
@@ -109,6 +111,32 @@ def test_can_be_left_at_any_time():
         iterator = iter(lb.data.Loader(Pictures(500), 4, classes=4, workers=2))
         next(iterator)
         del iterator
+
+
+SCRIPT_THAT_ENDS_IN_AN_EPOCH = """
+import time, torch, limbeck as lb
+
+class Slow:
+    def __len__(self):
+        return 1000
+
+    def __getitem__(self, index):
+        time.sleep(0.002)
+        return torch.zeros(1, 4, 4, dtype=torch.uint8), index % 2
+
+loader = lb.data.Loader(Slow(), batch_size=2, classes=2, workers=4)
+batches = iter(loader)
+next(batches)
+{last_line}
+print("end")
+"""
+
+
+@pytest.mark.parametrize("last_line", ["", "del loader", "raise SystemExit(print('end'))"])
+def test_a_script_may_end_in_an_epoch(last_line):
+    script = SCRIPT_THAT_ENDS_IN_AN_EPOCH.format(last_line=last_line)
+    ended = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=120)
+    assert (ended.returncode, ended.stdout, ended.stderr) == (0, "end\n", "")
 
 
 def test_datasets_by_name():
