@@ -5,25 +5,26 @@
 #include <ATen/ops/empty.h>
 
 #include <algorithm>
+#include <exception>
 #include <utility>
 
 namespace limbeck::data {
 namespace {
 
-// Rethrows the exception under way with `where` before its message, in its own class.
+// Rethrows the exception under way with `where` before its message, in its own class; it stays nested in the new one.
 [[noreturn]] void rethrow_from(const std::string& where) {
   try {
     throw;
   } catch (const InvalidArgument& error) {
-    throw InvalidArgument(where + error.what());
+    std::throw_with_nested(InvalidArgument(where + error.what()));
   } catch (const Unsupported& error) {
-    throw Unsupported(where + error.what());
+    std::throw_with_nested(Unsupported(where + error.what()));
   } catch (const IoError& error) {
-    throw IoError(where + error.what());
+    std::throw_with_nested(IoError(where + error.what()));
   } catch (const InternalError& error) {
-    throw InternalError(where + error.what());
+    std::throw_with_nested(InternalError(where + error.what()));
   } catch (const std::exception& error) {
-    throw Error(where + error.what());
+    std::throw_with_nested(Error(where + error.what()));
   }
 }
 

@@ -7,7 +7,8 @@
 namespace limbeck::python {
 
 /// InvalidArgument becomes ValueError, Unsupported NotImplementedError, IoError OSError, InternalError RuntimeError,
-/// with the same texts. Exceptions of Python that crossed C++ (a hook in backward) come back as they were.
+/// with the same texts. Exceptions of Python that crossed C++ (a hook in backward) come back as they were; one that is
+/// nested in an Error (of a dataset's sample) is its __cause__.
 void register_errors();
 
 void bind_model(py::module_& module);

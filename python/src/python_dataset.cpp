@@ -1,5 +1,8 @@
 #include "python/src/python_dataset.h"
 
+#include <fmt/format.h>
+
+#include <exception>
 #include <utility>
 
 #include "limbeck/core/error.h"
@@ -11,14 +14,16 @@ namespace {
 using data::ImageShape;
 using data::Sample;
 
-/// Python's exception as the class that means the same; with the lock held.
+/// Python's exception, which is being handled, as the class that means the same, with itself nested in that; with the
+/// lock held.
 [[noreturn]] void rethrow(const py::error_already_set& error) {
   if (error.matches(PyExc_KeyboardInterrupt)) throw Interrupted{};
   const auto text = py::str(error.value()).cast<std::string>();
-  if (error.matches(PyExc_OSError)) fail<IoError>("{}", text);
-  if (error.matches(PyExc_ValueError)) fail<InvalidArgument>("{}", text);
-  if (error.matches(PyExc_NotImplementedError)) fail<Unsupported>("{}", text);
-  fail<InvalidArgument>("{}: {}", py::str(error.type().attr("__name__")).cast<std::string>(), text);
+  if (error.matches(PyExc_OSError)) std::throw_with_nested(IoError(text));
+  if (error.matches(PyExc_ValueError)) std::throw_with_nested(InvalidArgument(text));
+  if (error.matches(PyExc_NotImplementedError)) std::throw_with_nested(Unsupported(text));
+  const auto kind = py::str(error.type().attr("__name__")).cast<std::string>();
+  std::throw_with_nested(InvalidArgument(fmt::format("{}: {}", kind, text)));
 }
 
 class PythonDataset : public data::Dataset {

@@ -79,6 +79,20 @@ std::string thrown_by_next(Loader& loader) {
   return "nothing";
 }
 
+// What the exception of next() was made from.
+std::string cause_of_next(Loader& loader) {
+  try {
+    loader.next();
+  } catch (const std::exception& error) {
+    try {
+      std::rethrow_if_nested(error);
+    } catch (const std::runtime_error& cause) {
+      return cause.what();
+    }
+  }
+  return "nothing";
+}
+
 TEST(Loader, GivesEverySampleOnceAndAsItIs) {
   const auto dataset = random_images();
   Loader loader(dataset, {.batch_size = 8});
@@ -283,6 +297,7 @@ TEST(Loader, ReadsAgainAfterSeekingToWhereItStands) {
     };
     Loader loader(slow, {.batch_size = 8, .num_workers = workers});
     EXPECT_EQ(thrown_by_next(loader), "[data] sample 0 of slow: disk asleep");
+    EXPECT_EQ(cause_of_next(loader), "disk asleep");
     EXPECT_THROW(loader.next(), Error);
     is_broken = false;
     loader.seek(loader.state());

@@ -3,6 +3,7 @@
 import subprocess
 import sys
 import threading
+import traceback
 
 import pytest
 import torch
@@ -137,6 +138,17 @@ def test_a_script_may_end_in_an_epoch(last_line):
     script = SCRIPT_THAT_ENDS_IN_AN_EPOCH.format(last_line=last_line)
     ended = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=120)
     assert (ended.returncode, ended.stdout, ended.stderr) == (0, "end\n", "")
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.parametrize("error, kind", [(KeyError("k"), ValueError), (OSError("gone"), OSError)])
+def test_the_users_exception_is_the_cause(workers, error, kind):
+    batches = iter(lb.data.Loader(Pictures(error=error), 8, classes=4, workers=workers))
+    for _ in range(2):  # it fails again, as long as nobody seeks
+        with pytest.raises(kind, match="sample 7 of Pictures: .*(gone|KeyError: 'k')") as failure:
+            next(batches)
+        assert failure.value.__cause__ is error
+        assert traceback.extract_tb(error.__traceback__)[-1].name == "__getitem__"
 
 
 def test_datasets_by_name():
