@@ -34,8 +34,7 @@ class PythonDataset : public data::Dataset {
         classes_(std::move(classes)),
         dataset_(std::move(dataset)) {
     LIMBECK_CHECK(size_ > 0, "[data] the dataset '{}' is empty", name_);
-    shape_ = shape_of(0);
-    if (size_ > 1 && !(shape_of(size_ - 1) == shape_)) shape_.height = shape_.width = ImageShape::kVaries;
+    shape_ = first_shape();
   }
 
   std::string name() const override { return name_; }
@@ -54,8 +53,8 @@ class PythonDataset : public data::Dataset {
   }
 
  private:
-  ImageShape shape_of(int64_t index) const {
-    const at::Tensor image = sample(index).image;
+  ImageShape first_shape() const {
+    const at::Tensor image = sample(0).image;
     LIMBECK_CHECK(image.dim() == 3, "[data] an image of '{}' must have the shape [C, H, W], got {} dimensions", name_,
                   image.dim());
     return {.channels = image.size(0), .height = image.size(1), .width = image.size(2)};

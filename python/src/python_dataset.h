@@ -15,7 +15,8 @@ namespace limbeck::python {
 struct Interrupted {};
 
 /// `dataset` answers size() and sample(index) -> (tensor [C, H, W], label); both may be called from any thread. The
-/// first sample says the number of channels; sizes count as varying unless the first two samples agree.
+/// first sample, which is read here, says the shape. Others may have another height and width where the loader's
+/// transforms make one size of any.
 std::shared_ptr<data::Dataset> python_dataset(py::object dataset, const std::string& name,
                                               std::vector<std::string> classes);
 

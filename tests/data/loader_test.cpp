@@ -233,6 +233,17 @@ TEST(Loader, ServesOneSampleOfOnePixel) {
   EXPECT_EQ(collect(loader, 5).size(), 5U);
 }
 
+TEST(Loader, GivesOneShortBatchOfADatasetThatIsSmaller) {
+  for (const int workers : {0, 2}) {
+    Loader loader(random_images(5), {.batch_size = 128, .num_workers = workers});
+    const auto batches = collect(loader, 2);
+    ASSERT_EQ(batches.size(), 2U) << "one an epoch";
+    EXPECT_EQ(batches[1].x.sizes(), at::IntArrayRef({5, 3, 6, 8}));
+    EXPECT_EQ(loader.batches_per_epoch(), 1);
+    EXPECT_EQ(loader.samples_per_epoch(), 5);
+  }
+}
+
 TEST(Loader, RefusesBadOptions) {
   const auto refusal = [](LoaderOptions options, std::shared_ptr<const Dataset> dataset = random_images()) {
     try {
@@ -249,17 +260,6 @@ TEST(Loader, RefusesBadOptions) {
   EXPECT_NE(refusal({.batch_size = 0}), "accepted");
   EXPECT_NE(refusal({.num_workers = -1}), "accepted");
   EXPECT_NE(refusal({.num_workers = 1000}), "accepted");
-TEST(Loader, GivesOneShortBatchOfADatasetThatIsSmaller) {
-  for (const int workers : {0, 2}) {
-    Loader loader(random_images(5), {.batch_size = 128, .num_workers = workers});
-    const auto batches = collect(loader, 2);
-    ASSERT_EQ(batches.size(), 2U) << "one an epoch";
-    EXPECT_EQ(batches[1].x.sizes(), at::IntArrayRef({5, 3, 6, 8}));
-    EXPECT_EQ(loader.batches_per_epoch(), 1);
-    EXPECT_EQ(loader.samples_per_epoch(), 5);
-  }
-}
-
   EXPECT_NE(refusal({.prefetch = -1}), "accepted");
   EXPECT_NE(refusal({.transforms = {RandomCrop{.padding = 0, .size = {7}}}}), "accepted");
   EXPECT_NE(refusal({.batch_size = 1}, take(random_images(), 0)).find("is empty"), std::string::npos);
@@ -305,21 +305,6 @@ TEST(Loader, ReadsAgainAfterSeekingToWhereItStands) {
   }
 }
 
-// Every fifth sample is a damaged file.
-std::shared_ptr<Slow> damaged() {
-  const auto slow = std::make_shared<Slow>(random_images());
-  slow->on_sample = [](std::int64_t index) {
-    if (index % 5 == 0) fail<IoError>("file {} is damaged", index);
-  };
-  return slow;
-}
-
-TEST(LoaderSkip, LeavesOutAndCountsWhatCannotBeReadForAnyNumberOfWorkers) {
-  Loader whole(random_images(), augmented(0));
-  const auto expected = collect(whole, 2);
-  for (const int workers : {0, 1, 4}) {
-    LoaderOptions options = augmented(workers);
-    options.on_error = OnError::skip;
 TEST(Loader, StopsAllItsWorkersAtOnce) {
   constexpr int kWorkers = 16;
   const auto slow = std::make_shared<Slow>(random_images(400));
@@ -343,6 +328,21 @@ TEST(Loader, OutlivesAWorkerThatIsEnded) {
   EXPECT_EQ(thrown_by_next(loader), "[data] a worker thread was ended while it made a batch.");
 }
 
+// Every fifth sample is a damaged file.
+std::shared_ptr<Slow> damaged() {
+  const auto slow = std::make_shared<Slow>(random_images());
+  slow->on_sample = [](std::int64_t index) {
+    if (index % 5 == 0) fail<IoError>("file {} is damaged", index);
+  };
+  return slow;
+}
+
+TEST(LoaderSkip, LeavesOutAndCountsWhatCannotBeReadForAnyNumberOfWorkers) {
+  Loader whole(random_images(), augmented(0));
+  const auto expected = collect(whole, 2);
+  for (const int workers : {0, 1, 4}) {
+    LoaderOptions options = augmented(workers);
+    options.on_error = OnError::skip;
     options.channels_last = workers == 1;
     Loader loader(damaged(), options);
     const auto batches = collect(loader, 2);
@@ -439,7 +439,11 @@ TEST(Loader, ChecksWhatADatasetReturns) {
   EXPECT_EQ(message(at::zeros({1, 2, 2}), 2), "[data] sample 0 of broken: the label must lie in 0..1, got 2.");
   EXPECT_EQ(message(at::zeros({1, 2, 2}, at::kInt), 0),
             "[data] sample 0 of broken: the image must be uint8 or float32, got Int.");
-  EXPECT_EQ(message(at::zeros({1, 2, 3}), 0),
+  EXPECT_EQ(
+      message(at::zeros({1, 2, 3}), 0),
+      "[data] sample 0 of broken: the image is [1, 2, 3], where the dataset's are [1, 2, 2], and a batch needs one "
+      "size. Add random_resized_crop, center_crop or resize with height and width.");
+  EXPECT_EQ(message(at::zeros({2, 2, 2}), 0),
             "[data] sample 0 of broken: the image must be a tensor [1, 2, 2] on the CPU.");
   EXPECT_NE(message(at::Tensor(), 0), "nothing");
 }

@@ -1,5 +1,6 @@
 """lb.data: Limbeck's loader over datasets of Python's."""
 
+import re
 import subprocess
 import sys
 import threading
@@ -149,6 +150,35 @@ def test_the_users_exception_is_the_cause(workers, error, kind):
             next(batches)
         assert failure.value.__cause__ is error
         assert traceback.extract_tb(error.__traceback__)[-1].name == "__getitem__"
+
+
+class Lopsided(Pictures):
+    """All of one size but the one at 5."""
+
+    def __getitem__(self, index):
+        image, label = super().__getitem__(index)
+        return (image[:, :6] if index == 5 else image), label
+
+
+def test_says_what_to_do_where_sizes_vary():
+    with pytest.raises(ValueError, match=re.escape(
+            "sample 5 of Lopsided: the image is [3, 6, 8], where the dataset's are [3, 8, 8], and a batch needs one size. "
+            "Add random_resized_crop, center_crop or resize with height and width.")):
+        list(lb.data.Loader(Lopsided(), 8, classes=4))
+    x, _ = everything(lb.data.Loader(Lopsided(), 8, classes=4, transforms=[lb.data.resize((4, 4))]))
+    assert x.shape == (20, 3, 4, 4)
+
+
+def test_reads_one_sample_to_know_the_shape():
+    asked = []
+
+    class Watched(Pictures):
+        def __getitem__(self, index):
+            asked.append(index)
+            return super().__getitem__(index)
+
+    lb.data.Loader(Watched(), 8, classes=4)
+    assert asked == [0]
 
 
 def test_datasets_by_name():

@@ -113,6 +113,9 @@ ImageWriter::ImageWriter(std::vector<Transform> transforms, const ImageShape& in
   LIMBECK_CHECK(!output_.is_open(),
                 "[data] the images vary in size, and the transforms leave them so: a batch needs one size. Add "
                 "random_resized_crop, center_crop or resize with height and width.");
+  takes_any_size_ =
+      input_.is_open() ||
+      !data::output_shape(transforms_, {input_.channels, ImageShape::kVaries, ImageShape::kVaries}).is_open();
   // One pass fills the padding with what zero becomes, so what moves pixels must stand before the normalization.
   const auto normalize = std::find_if(transforms_.begin(), transforms_.end(), is_normalize);
   const auto end = normalize == transforms_.end() ? normalize : normalize + 1;
@@ -153,9 +156,13 @@ void ImageWriter::write_raw(const Pixel* image, const SampleKey& key, float* out
 }
 
 void ImageWriter::write(const at::Tensor& image, const SampleKey& key, float* out) const {
-  const bool has_shape = image.defined() && image.device().is_cpu() && image.dim() == 3 && image.numel() > 0 &&
-                         image.size(0) == input_.channels && (input_.is_open() || shape_of(image) == input_);
-  LIMBECK_CHECK(has_shape, "the image must be a tensor {} on the CPU.", to_string(input_));
+  const bool is_image = image.defined() && image.device().is_cpu() && image.dim() == 3 && image.numel() > 0 &&
+                        image.size(0) == input_.channels;
+  LIMBECK_CHECK(is_image, "the image must be a tensor {} on the CPU.", to_string(input_));
+  LIMBECK_CHECK(takes_any_size_ || shape_of(image) == input_,
+                "the image is {}, where the dataset's are {}, and a batch needs one size. Add random_resized_crop, "
+                "center_crop or resize with height and width.",
+                to_string(shape_of(image)), to_string(input_));
   LIMBECK_CHECK(image.scalar_type() == at::kByte || image.scalar_type() == at::kFloat,
                 "the image must be uint8 or float32, got {}.", c10::toString(image.scalar_type()));
   write_from(0, image, key, out);

@@ -27,7 +27,8 @@ class ImageWriter {
 
   /// Writes the image as output_shape().numel() floats in the writer's order. May be called from several threads at
   /// once. Pointers: contiguous [C, H, W] of input_shape(). Tensors: uint8 or float32 [C, H, W] of any strides and,
-  /// where the input is open, any size; throws InvalidArgument if shape or dtype are others.
+  /// where the input is open or the transforms make one size of any, any size; throws InvalidArgument if shape or dtype
+  /// are others.
   void write(const std::uint8_t* image, const SampleKey& key, float* out) const;
   void write(const float* image, const SampleKey& key, float* out) const;
   void write(const at::Tensor& image, const SampleKey& key, float* out) const;
@@ -58,6 +59,7 @@ class ImageWriter {
   ImageShape input_;
   ImageShape output_;
   PixelOrder order_;
+  bool takes_any_size_ = false;
   // Transforms [0, one_pass_begin_) are done image by image, [one_pass_begin_, one_pass_end_) in the pass, the rest in
   // the batch. Without a one-pass form all are done image by image.
   bool has_one_pass_ = false;
