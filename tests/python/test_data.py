@@ -181,6 +181,13 @@ def test_reads_one_sample_to_know_the_shape():
     assert asked == [0]
 
 
+def test_a_dataset_smaller_than_a_batch_is_one_short_batch():
+    loader = lb.data.Loader(Pictures(5), classes=4)
+    assert [len(y) for _, y in loader] == [5]
+    with pytest.raises(ValueError, match="leave drop_last out"):
+        lb.data.Loader(Pictures(5), classes=4, drop_last=True)
+
+
 def test_datasets_by_name():
     loader = lb.data.Loader(lb.data.open("synthetic:10x1x8x8?n=32"), 16)
     assert lb.evaluate(torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(64, 10)), loader).samples == 32
