@@ -52,10 +52,10 @@ struct StageArguments {
 
 /// How images are prepared, where the model does not say it or is to be told otherwise.
 struct PreparationArguments {
-  std::string preset;                      // "imagenet", or empty
-  std::vector<int64_t> resize, crop;       // sides in pixels, as torchvision's Resize and CenterCrop take them
-  std::string interpolation = "bilinear";  // of the resize
-  std::vector<double> mean, stddev;        // per channel, of pixels in 0..1
+  std::string preset;                 // "imagenet", or empty
+  std::vector<int64_t> resize, crop;  // sides in pixels, as torchvision's Resize and CenterCrop take them
+  std::string interpolation;          // of the resize; empty: bilinear
+  std::vector<double> mean, stddev;   // per channel, of pixels in 0..1
 };
 
 struct InferArguments {

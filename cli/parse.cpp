@@ -183,8 +183,7 @@ void add_preparation(CLI::App& verb, PreparationArguments& arguments) {
   verb.add_option("--resize", arguments.resize, "the images' shorter side, or height and width, in pixels")
       ->expected(1, 2);
   verb.add_option("--crop", arguments.crop, "side, or height and width, of the middle that is cut out")->expected(1, 2);
-  verb.add_option("--interpolation", arguments.interpolation, "of the resize; antialiased")
-      ->capture_default_str()
+  verb.add_option("--interpolation", arguments.interpolation, "of --resize, bilinear without it; antialiased")
       ->check(CLI::IsMember({"nearest", "bilinear", "bicubic"}));
   verb.add_option("--mean", arguments.mean, "of images in 0..1, per channel: 0.485 ...");
   verb.add_option("--stddev", arguments.stddev, "likewise");

@@ -20,12 +20,6 @@ constexpr std::uint64_t kMaxLabelBytes = 16 << 20;
 constexpr int64_t kImageNetResize = 256, kImageNetCrop = 224;
 const data::Normalize kImageNet{.mean = {0.485F, 0.456F, 0.406F}, .stddev = {0.229F, 0.224F, 0.225F}};
 
-std::optional<data::Preprocessing> own_preprocessing(const graph::Graph& graph) {
-  const auto found = graph.metadata.find(data::kPreprocessingKey);
-  if (found == graph.metadata.end()) return std::nullopt;
-  return data::parse_preprocessing(found->second);
-}
-
 data::Interpolation parse_interpolation(const std::string& name) {
   if (name == "nearest") return data::Interpolation::nearest;
   return name == "bicubic" ? data::Interpolation::bicubic : data::Interpolation::bilinear;
@@ -40,6 +34,10 @@ std::vector<data::Transform> transforms_of(const PreparationArguments& arguments
     if (resize.empty()) resize = {kImageNetResize};
     if (crop.empty()) crop = {kImageNetCrop};
   }
+  LIMBECK_CHECK(arguments.interpolation.empty() || !resize.empty(),
+                "[preprocessing] --interpolation {} is of --resize, which is not given. Add --resize SIDE, such as "
+                "--resize 256.",
+                arguments.interpolation);
   std::vector<data::Transform> transforms;
   if (!resize.empty()) {
     transforms.emplace_back(
@@ -73,9 +71,22 @@ std::optional<data::ImageShape> taken_shape(const graph::Graph& graph) {
 
 }  // namespace
 
+std::optional<data::Preprocessing> own_preprocessing(const graph::Graph& graph) {
+  const auto found = graph.metadata.find(data::kPreprocessingKey);
+  if (found == graph.metadata.end()) return std::nullopt;
+  return data::parse_preprocessing(found->second);
+}
+
+std::vector<std::string> own_labels(const graph::Graph& graph) {
+  const auto found = graph.metadata.find(graph::kLabelsKey);
+  if (found == graph.metadata.end()) return {};
+  const core::Json json = core::parse_json(found->second, graph::kLabelsKey);
+  return core::JsonView(json, graph::kLabelsKey).as_strings();
+}
+
 bool is_given(const PreparationArguments& arguments) {
   return !arguments.preset.empty() || !arguments.resize.empty() || !arguments.crop.empty() || !arguments.mean.empty() ||
-         !arguments.stddev.empty();
+         !arguments.stddev.empty() || !arguments.interpolation.empty();
 }
 
 data::Preprocessing prepare_by(const PreparationArguments& arguments, const graph::Graph& graph,

@@ -1,7 +1,9 @@
 // How images are prepared for a model, as the command line says it: over what the model itself says.
 #pragma once
 
+#include <optional>
 #include <string>
+#include <vector>
 
 #include "cli/arguments.h"
 #include "limbeck/data/preprocessing.h"
@@ -11,6 +13,12 @@ namespace limbeck::cli {
 
 /// Whether any flag was given.
 bool is_given(const PreparationArguments& arguments);
+
+/// What the model says of its images, where it does. Throws IoError where that is damaged.
+std::optional<data::Preprocessing> own_preprocessing(const graph::Graph& graph);
+
+/// The model's own class names; empty where it has none. Throws IoError where they are damaged.
+std::vector<std::string> own_labels(const graph::Graph& graph);
 
 /// The model's own preprocessing with what the flags say in its place. A model without one needs a mean and stddev (or
 /// a preset); its images are resized to its input's size unless flags say otherwise. `model` is what messages call it.

@@ -41,13 +41,6 @@ struct Results {
   at::Tensor logits;  // float [samples, classes]; undefined where the model gives none
 };
 
-std::vector<std::string> labels_of(const graph::Graph& graph) {
-  const auto found = graph.metadata.find(graph::kLabelsKey);
-  if (found == graph.metadata.end()) return {};
-  const Json json = core::parse_json(found->second, graph::kLabelsKey);
-  return JsonView(json, graph::kLabelsKey).as_strings();
-}
-
 /// How many images go into one run: the first axis of the model's input where it is fixed.
 int64_t batch_size(const graph::Graph& graph) {
   for (const graph::InputSpec& input : graph.inputs) {
@@ -256,7 +249,7 @@ int run_command(const InferArguments& arguments) {
   const Results results =
       has_tensors ? run_on_tensors(model, arguments.inputs.front()) : run_on_images(model, arguments);
   if (!arguments.output_file.empty()) weights::write_tensors(arguments.output_file, owning(results.outputs));
-  show(results, arguments, labels_of(model.graph()));
+  show(results, arguments, own_labels(model.graph()));
   return kDone;
 }
 

@@ -1,8 +1,11 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include <algorithm>
+
 #include "cli/commands.h"
 #include "cli/console.h"
+#include "cli/preparation.h"
 #include "cli/type_text.h"
 #include "limbeck/core/table.h"
 #include "limbeck/graph/text.h"
@@ -57,6 +60,31 @@ Json nodes_json(const graph::Graph& graph) {
   return Json(std::move(nodes));
 }
 
+/// The first of many names.
+std::string names_text(const std::vector<std::string>& names) {
+  constexpr std::size_t kMost = 20;
+  const std::vector<std::string> first(names.begin(),
+                                       names.begin() + static_cast<std::ptrdiff_t>(std::min(names.size(), kMost)));
+  return fmt::format("{}{}", fmt::join(first, ", "),
+                     names.size() > kMost ? fmt::format(", ... ({})", names.size()) : std::string());
+}
+
+/// What images the model takes, and what its outputs mean, as far as its file says it.
+std::string images_table(const graph::Graph& graph) {
+  Table table({{"input", Table::Align::left}, {"images", Table::Align::left}, {"classes", Table::Align::left}});
+  const std::optional<data::Preprocessing> preprocessing = own_preprocessing(graph);
+  const std::vector<std::string> labels = own_labels(graph);
+  if (!preprocessing && labels.empty()) return {};
+  table.add_row({preprocessing ? data::to_string(preprocessing->shape) : std::string(),
+                 preprocessing ? data::to_text(*preprocessing) : std::string(), names_text(labels)});
+  return "\n" + table.text(terminal_width());
+}
+
+Json preprocessing_json(const graph::Graph& graph) {
+  const auto preprocessing = own_preprocessing(graph);
+  return preprocessing ? core::parse_json(data::to_json(*preprocessing)) : Json(nullptr);
+}
+
 int show_zoo(const OutputOptions& output) {
   Json::Array entries;
   Table table({{"name", Table::Align::left}, {"what", Table::Align::left}, {"options", Table::Align::left}});
@@ -85,9 +113,12 @@ int run_command(const ShowArguments& arguments) {
   const Model model = load(arguments.model);
   const graph::Graph& graph = model.graph();
   if (arguments.output.json) {
-    print(Json::object({{"nodes", nodes_json(graph)}, {"text", graph::print(graph)}}));
+    print(Json::object({{"nodes", nodes_json(graph)},
+                        {"text", graph::print(graph)},
+                        {"preprocessing", preprocessing_json(graph)},
+                        {"labels", Json::array(own_labels(graph))}}));
   } else {
-    print(arguments.table ? nodes_table(graph) : graph::print(graph));
+    print(arguments.table ? nodes_table(graph) + images_table(graph) : graph::print(graph));
   }
   return kDone;
 }

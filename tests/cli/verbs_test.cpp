@@ -228,6 +228,15 @@ TEST_F(Verbs, InferPreparesImagesAsTheCommandLineSays) {
   const Finished half = run_limbeck({"infer", kTinyModel, "--input", "a.png", "--mean", "0.5"});
   EXPECT_EQ(half.exit_code, 1);
   EXPECT_TRUE(contains(half.err, "give both --mean and --stddev")) << half.err;
+  for (const std::string& model : {tiny_trained_model().string(), std::string(kTinyModel)}) {
+    const Finished alone = run_limbeck(
+        {"infer", model, "--input", "a.png", "--mean", "0.5", "--stddev", "0.5", "--interpolation", "bicubic"});
+    EXPECT_NE(alone.exit_code, 0);
+    EXPECT_TRUE(contains(alone.err, "Add --resize SIDE")) << alone.err;
+  }
+  const Finished alone =
+      run_limbeck({"infer", tiny_trained_model().string(), "--input", "a.png", "--interpolation", "bicubic"});
+  EXPECT_TRUE(contains(alone.err, "--interpolation bicubic is of --resize, which is not given")) << alone.err;
 }
 
 TEST_F(Verbs, ProfileCountsAndTimes) {
@@ -299,6 +308,21 @@ TEST_F(Verbs, ShowPrintsTextAndTable) {
   const Json json = json_of({"show", model_});
   EXPECT_EQ(JsonView(json, "show")["text"].as_string(), text);
   EXPECT_GT(JsonView(json, "show")["nodes"].size(), 10U);
+}
+
+TEST_F(Verbs, ShowTellsWhatImagesATrainedModelTakes) {
+  const Json json = json_of({"show", tiny_trained_model().string()});
+  const JsonView shown(json, "show");
+  EXPECT_EQ(shown["preprocessing"]["channels"].as_int(), 1);
+  EXPECT_EQ(shown["preprocessing"]["mean"].size(), 1U);
+  EXPECT_EQ(shown["labels"].size(), 4U);
+  const std::string table = text_of({"show", tiny_trained_model().string(), "--table"});
+  for (const char* part : {"[1, 8, 8]", "resize [8, 8]", "mean [", "0, 1, 2, 3"})
+    EXPECT_TRUE(contains(table, part)) << part << "\n" << table;
+  expect_narrow(table);
+  EXPECT_FALSE(contains(text_of({"show", kTinyModel, "--table"}), "classes"));
+  const Json untrained = json_of({"show", kTinyModel});
+  EXPECT_TRUE(JsonView(untrained, "show")["preprocessing"].is_null());
 }
 
 TEST_F(Verbs, ShowListsTheZoo) {
