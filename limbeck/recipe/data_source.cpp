@@ -9,6 +9,7 @@
 #include "limbeck/data/open_dataset.h"
 #include "limbeck/data/preprocessing.h"
 #include "limbeck/data/transforms/options.h"
+#include "limbeck/model/device.h"
 
 namespace limbeck::recipe {
 
@@ -19,12 +20,6 @@ std::shared_ptr<const data::Dataset> open(const DataOptions& options, data::Spli
   if (!options.path.empty()) open_options.path = options.path;
   std::shared_ptr<const data::Dataset> dataset = data::open_dataset(options.dataset, open_options);
   return limit > 0 ? data::take(std::move(dataset), limit) : dataset;
-}
-
-data::Normalize resolve_normalization(const DataOptions& options, const data::Dataset& train) {
-  LIMBECK_CHECK(options.mean.empty() == options.stddev.empty(), "[data] give both mean and stddev, or neither");
-  if (options.mean.empty()) return data::channel_statistics(train);
-  return {.mean = {options.mean.begin(), options.mean.end()}, .stddev = {options.stddev.begin(), options.stddev.end()}};
 }
 
 bool is_normalize(const data::Transform& transform) { return std::holds_alternative<data::Normalize>(transform); }
@@ -44,11 +39,18 @@ const data::Normalize* normalization_in(const std::vector<data::Transform>& tran
   return found == transforms.end() ? nullptr : &std::get<data::Normalize>(*found);
 }
 
-/// What mean and stddev images get where a list of theirs has none.
-data::Normalize choose_normalization(const DataOptions& options, const data::Dataset& train) {
+/// Whether mean and stddev must be measured on the training set.
+bool needs_statistics(const DataOptions& options) {
+  return options.mean.empty() && normalization_in(options.test_transforms) == nullptr &&
+         normalization_in(options.train_transforms) == nullptr;
+}
+
+/// What mean and stddev images get where a list of theirs has none. `train` is needed where they are measured.
+data::Normalize choose_normalization(const DataOptions& options, const data::Dataset* train) {
   if (const auto* given = normalization_in(options.test_transforms)) return *given;
   if (const auto* given = normalization_in(options.train_transforms)) return *given;
-  return resolve_normalization(options, train);
+  if (needs_statistics(options)) return data::channel_statistics(*train);
+  return {.mean = {options.mean.begin(), options.mean.end()}, .stddev = {options.stddev.begin(), options.stddev.end()}};
 }
 
 std::vector<data::Transform> training_list(const DataOptions& options, const data::ImageShape& shape) {
@@ -101,12 +103,21 @@ std::vector<data::BatchTransform> batch_transforms(const DataOptions& options) {
 
 }  // namespace
 
-DataSource::DataSource(DataOptions options, uint64_t seed) : options_(std::move(options)), seed_(seed) {
-  train_ = open(options_, data::Split::train, options_.train_limit);
-  if (options_.val_size > 0) val_ = open(options_, data::Split::val, 0);
+DataUse data_use(const Recipe& recipe) {
+  const bool only_tests = std::all_of(recipe.stages.begin(), recipe.stages.end(),
+                                      [](const Stage& stage) { return std::holds_alternative<EvaluateStage>(stage); });
+  return {.trains = !only_tests, .pins_memory = !parse_device_name(recipe.device).is_cpu()};
+}
+
+DataSource::DataSource(DataOptions options, uint64_t seed, const DataUse& use)
+    : options_(std::move(options)), seed_(seed), use_(use) {
+  LIMBECK_CHECK(options_.mean.empty() == options_.stddev.empty(), "[data] give both mean and stddev, or neither");
+  if (use.trains || needs_statistics(options_)) train_ = open(options_, data::Split::train, options_.train_limit);
+  if (use.trains && options_.val_size > 0) val_ = open(options_, data::Split::val, 0);
   test_ = open(options_, data::Split::test, options_.test_limit);
-  const data::Normalize normalize = choose_normalization(options_, *train_);
-  train_transforms_ = normalized(training_list(options_, train_->shape()), normalize);
+  const data::Normalize normalize = choose_normalization(options_, train_.get());
+  const data::ImageShape shape = train_ ? train_->shape() : test_->shape();
+  train_transforms_ = normalized(training_list(options_, shape), normalize);
   test_transforms_ = normalized(options_.test_transforms, normalize);
   check_shapes(train_transforms_, test_transforms_, test_->shape());
 }
@@ -117,6 +128,7 @@ data::Loader DataSource::train_loader(MemoryLayout layout) const {
            .shuffle = true,
            .drop_last = true,
            .channels_last = layout == MemoryLayout::channels_last,
+           .pin_memory = use_.pins_memory,
            .on_error = options_.on_error,
            .num_workers = static_cast<int>(options_.workers),
            .prefetch = 0,
@@ -140,11 +152,13 @@ data::Loader DataSource::loader_in_order(std::shared_ptr<const data::Dataset> da
            .transforms = std::move(transforms)}};
 }
 
+data::Loader DataSource::test_loader(int64_t batch_size, MemoryLayout layout) const {
+  return test_loader(batch_size, layout, test_transforms_);
+}
+
 data::Loader DataSource::test_loader(int64_t batch_size, MemoryLayout layout,
-                                     const std::optional<data::Normalize>& normalize) const {
-  std::vector<data::Transform> transforms = test_transforms_;
-  if (normalize) transforms.back() = *normalize;
-  return loader_in_order(test_, batch_size, layout, std::move(transforms));
+                                     const std::vector<data::Transform>& transforms) const {
+  return loader_in_order(test_, batch_size, layout, transforms);
 }
 
 std::optional<data::Loader> DataSource::val_loader(MemoryLayout layout) const {
@@ -153,7 +167,12 @@ std::optional<data::Loader> DataSource::val_loader(MemoryLayout layout) const {
 }
 
 at::Tensor DataSource::test_images(int64_t count, MemoryLayout layout) const {
-  return test_loader(count, layout).next()->x;
+  return test_images(count, layout, test_transforms_);
+}
+
+at::Tensor DataSource::test_images(int64_t count, MemoryLayout layout,
+                                   const std::vector<data::Transform>& transforms) const {
+  return test_loader(count, layout, transforms).next()->x;
 }
 
 data::ImageShape DataSource::image_shape() const { return data::output_shape(test_transforms_, test_->shape()); }

@@ -12,12 +12,22 @@
 
 namespace limbeck::recipe {
 
+/// What the stages of a recipe need of its data.
+struct DataUse {
+  bool trains = true;        // false: the test set alone, unless mean and standard deviation must be measured
+  bool pins_memory = false;  // training batches go to a GPU: they lie in page-locked memory
+};
+
+/// Of the stages of `recipe` on its device.
+DataUse data_use(const Recipe& recipe);
+
 class DataSource {
  public:
-  /// Opens the training, validation and test sets; measures mean and standard deviation where the options leave them
-  /// out.
-  explicit DataSource(DataOptions options, uint64_t seed);
+  /// Opens the training, validation and test sets, as far as they are needed; measures mean and standard deviation
+  /// where the options leave them out.
+  explicit DataSource(DataOptions options, uint64_t seed, const DataUse& use = {});
 
+  /// Null where nothing needs it.
   const std::shared_ptr<const data::Dataset>& train_set() const { return train_; }
   const std::shared_ptr<const data::Dataset>& test_set() const { return test_; }
   /// Augmentation and normalization, in that order.
@@ -27,15 +37,17 @@ class DataSource {
 
   /// Shuffled and augmented. Throws InvalidArgument when the batch is larger than the data.
   data::Loader train_loader(MemoryLayout layout) const;
-  /// In order, without augmentation; normalized as the options say, or as given here.
+  /// In order, prepared by test_transforms(), or as given here.
+  data::Loader test_loader(int64_t batch_size, MemoryLayout layout) const;
   data::Loader test_loader(int64_t batch_size, MemoryLayout layout,
-                           const std::optional<data::Normalize>& normalize = std::nullopt) const;
+                           const std::vector<data::Transform>& transforms) const;
   /// The samples that training gave up, in order, normalized as the options say; nothing where val_size is 0.
   std::optional<data::Loader> val_loader(MemoryLayout layout) const;
   /// Of a test image as the model sees it.
   data::ImageShape image_shape() const;
   /// The first `count` test images as the model sees them: [count, C, H, W].
   at::Tensor test_images(int64_t count, MemoryLayout layout) const;
+  at::Tensor test_images(int64_t count, MemoryLayout layout, const std::vector<data::Transform>& transforms) const;
 
   /// What training and testing subtract and divide by.
   const data::Normalize& normalization() const { return std::get<data::Normalize>(test_transforms_.back()); }
@@ -53,6 +65,7 @@ class DataSource {
  private:
   DataOptions options_;
   uint64_t seed_;
+  DataUse use_;
   std::shared_ptr<const data::Dataset> train_, test_, val_;  // val_: null where nothing is held out
   std::vector<data::Transform> train_transforms_, test_transforms_;
 

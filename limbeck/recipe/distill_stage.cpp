@@ -152,9 +152,9 @@ std::optional<Json> run_stage(const DistillStage& stage, StageContext& context, 
   LIMBECK_ASSERT(tensors_hash(setup.teacher) == teacher_hash,
                  "[distill] the teacher changed while the student was trained");
   if (!summary.completed) return std::nullopt;
-  tell_end(summary, stage.train, context);
+  tell_end(summary, stage.train, loader, context);
   save_results(setup.student, summary, stage.train, context.workspace().model_file(name));
-  Json result = to_json(summary);
+  Json result = to_json(summary, loader);
   result["teacher_outputs"] = setup.choice.reason;
   result["features"] = adapters_json(setup.terms);
   return result;

@@ -20,29 +20,65 @@ using core::Json;
 
 namespace {
 
-std::optional<measure::AccuracyResult> accuracy_of(const Model& model, const std::string& name,
-                                                   const EvaluateStage& stage, const StageContext& context,
-                                                   const std::optional<data::Normalize>& normalize) {
-  data::Loader loader = context.data().test_loader(stage.batch_size, stage.memory_format, normalize);
+/// A model under test, and what is done to the images that it sees.
+struct Tested {
+  std::string name;
+  Model model;
+  std::vector<data::Transform> transforms;  // the normalization last
+};
+
+std::optional<measure::AccuracyResult> accuracy_of(const Tested& tested, const EvaluateStage& stage,
+                                                   const StageContext& context) {
+  data::Loader loader = context.data().test_loader(stage.batch_size, stage.memory_format, tested.transforms);
   measure::EvaluateOptions options{.stop = context.control().stop};
   const auto& on_counting = context.control().events.on_counting;
   if (on_counting) {
     options.on_progress = [&](int64_t done, int64_t all) {
-      on_counting(context.title, "evaluating " + name, done, all);
+      on_counting(context.title, "evaluating " + tested.name, done, all);
     };
   }
-  return measure::evaluate(model, loader, options);
+  return measure::evaluate(tested.model, loader, options);
 }
 
-/// What the model is tested with instead of the data's: its own mean and stddev, unless the recipe gives some.
-std::optional<data::Normalize> own_normalization(const Model& model, const std::string& name,
-                                                 const StageContext& context) {
-  const std::optional<data::Normalize> own = other_normalization(model, context);
+/// The steps that `own` has; the data's with its normalization where it says no more and their images are its.
+std::vector<data::Transform> steps_of(const data::Preprocessing& own, const StageContext& context) {
+  if (!own.transforms.empty() || context.data().image_shape() != own.shape) return own.steps();
+  std::vector<data::Transform> steps = context.data().test_transforms();
+  steps.back() = own.normalize;
+  return steps;
+}
+
+/// What the model's file says must be done to its images, where that is not what the data's test transforms do.
+std::optional<data::Preprocessing> other_preprocessing(const Model& model, const StageContext& context) {
+  const auto found = model.graph().metadata.find(data::kPreprocessingKey);
+  if (found == model.graph().metadata.end()) return std::nullopt;
+  const data::Preprocessing own = data::parse_preprocessing(found->second);
+  const data::Preprocessing given = data::parse_preprocessing(context.data().preprocessing_json());
+  return data::to_json(own) == data::to_json(given) ? std::nullopt : std::optional(own);
+}
+
+/// Each model is tested as its file says, unless the recipe says how for all of them. Nothing: as the data's are.
+std::optional<std::vector<data::Transform>> own_transforms(const Model& model, const std::string& name,
+                                                           const StageContext& context) {
+  const std::optional<data::Preprocessing> own = other_preprocessing(model, context);
   if (!own) return std::nullopt;
-  const bool is_given = !context.data().options().mean.empty();
-  context.note(fmt::format("{} was trained with mean {} and stddev {}: {}", name, own->mean, own->stddev,
-                           is_given ? "it is tested with those of the recipe" : "it is tested with them"));
-  return is_given ? std::nullopt : own;
+  const DataOptions& recipe = context.recipe().data;
+  const bool is_given = !recipe.mean.empty() || !recipe.test_transforms.empty();
+  context.note(fmt::format("{} was trained on images prepared by {}: {}", name, data::to_text(*own),
+                           is_given ? "it is tested as the recipe says" : "it is tested so"));
+  return is_given ? std::nullopt : std::optional(steps_of(*own, context));
+}
+
+Tested load_tested(const std::string& name, const EvaluateStage& stage, const StageContext& context) {
+  Tested tested{.name = name, .model = context.load(name), .transforms = context.data().test_transforms()};
+  if (auto own = own_transforms(tested.model, name, context)) {
+    tested.transforms = std::move(*own);
+    fit_to_test(tested.model, name, context, stage.memory_format, tested.transforms);
+  } else {
+    fit_to_data(tested.model, name, context, stage.memory_format);
+  }
+  tested.model.eval();
+  return tested;
 }
 
 /// Bytes that the model takes as a file: of its .lmb where it has one, else of one written to measure it.
@@ -53,17 +89,18 @@ int64_t file_bytes(const Model& model, const std::string& name, const StageConte
   return static_cast<int64_t>(core::file_size(folder.path() / "model.lmb"));
 }
 
-void measure_latencies(std::vector<Model>& models, const EvaluateStage& stage, const StageContext& context,
+void measure_latencies(std::vector<Tested>& models, const EvaluateStage& stage, const StageContext& context,
                        report::Comparison& comparison) {
   const at::NoGradGuard no_grad;
-  const at::Tensor images = context.test_images(stage.latency_batch, stage.memory_format);
-  LIMBECK_CHECK(images.size(0) == stage.latency_batch,
+  const int64_t samples = context.data().test_set()->size();
+  LIMBECK_CHECK(samples >= stage.latency_batch,
                 "[evaluate] latency_batch is {} and the test set has {} samples: lower it, or raise test_limit",
-                stage.latency_batch, images.size(0));
+                stage.latency_batch, samples);
   std::vector<measure::Candidate> candidates;
-  for (std::size_t i = 0; i < models.size(); ++i) {
-    candidates.push_back({.name = comparison.rows[i].name,
-                          .call = [&images, &model = models[i]] { model.forward(images); },
+  for (Tested& tested : models) {
+    const at::Tensor images = context.test_images(stage.latency_batch, stage.memory_format, tested.transforms);
+    candidates.push_back({.name = tested.name,
+                          .call = [images, &model = tested.model] { model.forward(images); },
                           .items_per_call = stage.latency_batch});
   }
   const auto runs = static_cast<int>(stage.latency_runs);
@@ -86,22 +123,19 @@ std::optional<Json> run_stage(const EvaluateStage& stage, StageContext& context,
                                 .environment = train::ArithmeticEnvironment::current().to_string(),
                                 .machine = core::read_machine().cpu_model,
                                 .rows = {}};
-  std::vector<Model> models;
+  std::vector<Tested> models;
   for (const std::string& name : compared_models(stage, context)) {
-    Model model = context.load(name);
-    const std::optional<data::Normalize> normalize = own_normalization(model, name, context);
-    fit_to_data(model, name, context, stage.memory_format);
-    model.eval();
-    const std::optional<measure::AccuracyResult> accuracy = accuracy_of(model, name, stage, context, normalize);
+    Tested tested = load_tested(name, stage, context);
+    const std::optional<measure::AccuracyResult> accuracy = accuracy_of(tested, stage, context);
     if (!accuracy) return std::nullopt;
-    const measure::Profile profile = measure::profile(model);
+    const measure::Profile profile = measure::profile(tested.model);
     comparison.rows.push_back({.name = name,
                                .accuracy = *accuracy,
                                .parameters = profile.parameters,
                                .macs = profile.macs,
-                               .file_bytes = file_bytes(model, name, context),
+                               .file_bytes = file_bytes(tested.model, name, context),
                                .latency = std::nullopt});
-    models.push_back(std::move(model));
+    models.push_back(std::move(tested));
   }
   if (stage.latency_runs > 0) measure_latencies(models, stage, context, comparison);
   if (core::is_stop_requested(context.control().stop)) return std::nullopt;

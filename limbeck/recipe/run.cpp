@@ -109,6 +109,8 @@ void write_reports(const Workspace& workspace, const Recipe& recipe, const RunRe
     if (!epochs) continue;
     markdown +=
         fmt::format("## {} ({})\n\n{}\n", stage_name(stage), stage_kind(stage), report::training_to_markdown(*epochs));
+    if (const auto skipped = stages[stage_name(stage)].get("skipped_samples"))
+      markdown += fmt::format("Samples that could not be read and were left out: {}.\n\n", skipped->as_int());
   }
   core::write_file(workspace.root() / "report.md", markdown);
 }
@@ -118,7 +120,7 @@ void write_reports(const Workspace& workspace, const Recipe& recipe, const RunRe
 RunResult run(const Recipe& recipe, const RunControl& control) {
   set_threads(recipe);
   const Workspace workspace(recipe.output, WorkspaceUse::work);
-  const DataSource data(adopt_preprocessing(recipe), recipe.seed);
+  const DataSource data(adopt_preprocessing(recipe), recipe.seed, data_use(recipe));
   StageContext context(recipe, control, workspace, data);
   RunResult result;
   Json stages = Json::object();
@@ -144,7 +146,7 @@ Json plan(const Recipe& recipe) {
   set_threads(recipe);
   const RunControl control;
   const Workspace workspace(recipe.output, WorkspaceUse::read);
-  const DataSource data(adopt_preprocessing(recipe), recipe.seed);
+  const DataSource data(adopt_preprocessing(recipe), recipe.seed, data_use(recipe));
   StageContext context(recipe, control, workspace, data);
   Json::Array stages;
   for (std::size_t i = 0; i < recipe.stages.size(); ++i) {

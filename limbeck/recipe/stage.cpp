@@ -60,11 +60,11 @@ std::vector<std::string> models_of(const Stage& stage, const StageContext& conte
   return compared_models(std::get<EvaluateStage>(stage), context);
 }
 
-/// The logits for one image of the data.
-at::Tensor try_out(const Model& model, const std::string& name, const StageContext& context, MemoryLayout layout) {
+/// The logits for one image [1, C, H, W] of the data.
+at::Tensor try_out(const Model& model, const std::string& name, const StageContext& context, const at::Tensor& image) {
   const at::NoGradGuard no_grad;
   const data::Dataset& dataset = *context.data().test_set();
-  const data::ImageShape shape = context.data().image_shape();
+  const data::ImageShape shape{image.size(1), image.size(2), image.size(3)};
   const std::optional<std::vector<int64_t>> taken = sample_sizes(model.graph());
   LIMBECK_CHECK(
       !taken || *taken == std::vector({shape.channels, shape.height, shape.width}),
@@ -73,22 +73,26 @@ at::Tensor try_out(const Model& model, const std::string& name, const StageConte
       context.title.kind, name, fmt::join(*taken, ", "), dataset.name(), data::to_string(shape), shape.channels,
       shape.height);
   try {
-    const at::Tensor images = context.test_images(1, layout);
-    return model.with_own_modes().forward(images, {.state_updates = StateUpdates::discard}).logits();
+    return model.with_own_modes().forward(image, {.state_updates = StateUpdates::discard}).logits();
   } catch (const InvalidArgument& error) {
     fail<InvalidArgument>("[{}] model '{}' does not run on an image {} of {}: {}", context.title.kind, name,
                           data::to_string(shape), dataset.name(), error.what());
   }
 }
 
-void check_fits_data(const Model& model, const std::string& name, const StageContext& context, MemoryLayout layout) {
-  const at::Tensor logits = try_out(model, name, context, layout);
+void check_fits_data(const Model& model, const std::string& name, const StageContext& context,
+                     const at::Tensor& image) {
+  const at::Tensor logits = try_out(model, name, context, image);
   const data::Dataset& dataset = *context.data().test_set();
   LIMBECK_CHECK(logits.dim() == 2 && logits.size(1) == dataset.num_classes(),
                 "[{}] model '{}' gives [{}] for one image and {} has {} classes. Build it with classes={}, replace its "
                 "head, or name another dataset.",
                 context.title.kind, name, fmt::join(logits.sizes(), ", "), dataset.name(), dataset.num_classes(),
                 dataset.num_classes());
+}
+
+at::MemoryFormat memory_format(MemoryLayout layout) {
+  return layout == MemoryLayout::channels_last ? at::MemoryFormat::ChannelsLast : at::MemoryFormat::Contiguous;
 }
 
 /// Accuracy and loss on the held-out samples, as the trainer asks for them.
@@ -117,7 +121,7 @@ StageContext::StageContext(const Recipe& recipe, const RunControl& control, cons
   options.workers = 0;   // every number of them reads the same batches
   Json json = effective_options([&](Fields& fields) { describe(fields, options); });
   json["seed"] = recipe.seed;
-  json["train"] = data::fingerprint(*data.train_set());
+  if (data.train_set() != nullptr) json["train"] = data::fingerprint(*data.train_set());
   json["test"] = data::fingerprint(*data.test_set());
   data_key_ = core::sha256_hex(json.dump());
 }
@@ -139,7 +143,12 @@ Model StageContext::load_untrained(const std::string& name) const {
 }
 
 at::Tensor StageContext::test_images(int64_t count, MemoryLayout layout) const {
-  return data_.test_images(count, layout).to(device_);
+  return test_images(count, layout, data_.test_transforms());
+}
+
+at::Tensor StageContext::test_images(int64_t count, MemoryLayout layout,
+                                     const std::vector<data::Transform>& transforms) const {
+  return data_.test_images(count, layout, transforms).to(device_);
 }
 
 const ModelOptions& StageContext::options_of(const std::string& name) const {
@@ -254,7 +263,12 @@ void save_results(const Model& trained, const train::TrainSummary& summary, cons
   save_model(is_averaged ? trained : *summary.averaged_model, folder / (is_averaged ? "trained.lmb" : "ema.lmb"));
 }
 
-void tell_end(const train::TrainSummary& summary, const train::TrainOptions& options, const StageContext& context) {
+void tell_end(const train::TrainSummary& summary, const train::TrainOptions& options, const data::Loader& loader,
+              const StageContext& context) {
+  if (loader.num_skipped() > 0)
+    context.note(fmt::format("{} could not be read and {} left out",
+                             loader.num_skipped() == 1 ? "one sample" : fmt::format("{} samples", loader.num_skipped()),
+                             loader.num_skipped() == 1 ? "was" : "were"));
   if (summary.is_early_stop) {
     context.note(fmt::format(
         "ended after epoch {}: {} without improvement of {}", summary.progress.epochs.size(),
@@ -301,7 +315,7 @@ Json describe_model(const Model& model, const StageContext& context) {
                        {"logits", Json::array(logits.sizes().slice(1))}});
 }
 
-Json to_json(const train::TrainSummary& summary) {
+Json to_json(const train::TrainSummary& summary, const data::Loader& loader) {
   Json::Array epochs;
   for (const train::EpochSummary& epoch : summary.progress.epochs) {
     Json json = train::to_json(epoch);
@@ -309,6 +323,7 @@ Json to_json(const train::TrainSummary& summary) {
     epochs.push_back(std::move(json));
   }
   Json json = Json::object({{"steps", summary.progress.step}, {"epochs", std::move(epochs)}});
+  if (loader.options().on_error == data::OnError::skip) json["skipped_samples"] = loader.num_skipped();
   if (summary.is_early_stop) json["early_stop"] = true;
   if (summary.best) json["best_epoch"] = summary.progress.epochs[*summary.best].epoch + 1;
   return json;
@@ -324,12 +339,18 @@ std::optional<data::Normalize> other_normalization(const Model& model, const Sta
 }
 
 void fit_to_data(Model& model, const std::string& name, const StageContext& context, MemoryLayout layout) {
-  model.to(layout == MemoryLayout::channels_last ? at::MemoryFormat::ChannelsLast : at::MemoryFormat::Contiguous);
+  model.to(memory_format(layout));
   graph::Graph graph = model.graph();
   graph.metadata[data::kPreprocessingKey] = context.data().preprocessing_json();
   graph.metadata[graph::kLabelsKey] = context.data().labels_json();
   model.set_graph(std::move(graph));
-  check_fits_data(model, name, context, layout);
+  check_fits_data(model, name, context, context.test_images(1, layout));
+}
+
+void fit_to_test(Model& model, const std::string& name, const StageContext& context, MemoryLayout layout,
+                 const std::vector<data::Transform>& transforms) {
+  model.to(memory_format(layout));
+  check_fits_data(model, name, context, context.test_images(1, layout, transforms));
 }
 
 }  // namespace limbeck::recipe

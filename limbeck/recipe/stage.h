@@ -38,8 +38,9 @@ class StageContext {
   const std::string& data_key() const { return data_key_; }
   /// Where models run.
   at::Device device() const { return device_; }
-  /// The first `count` test images there.
+  /// The first `count` test images there, prepared by the data's test transforms, or as given.
   at::Tensor test_images(int64_t count, MemoryLayout layout) const;
+  at::Tensor test_images(int64_t count, MemoryLayout layout, const std::vector<data::Transform>& transforms) const;
   /// A model of its own, on the device: a stage's result from its file, else built or loaded as `models` says.
   Model load(const std::string& name) const;
   /// What `name` began as: the same architecture with the weights of `models`.
@@ -113,14 +114,21 @@ void save_results(const Model& trained, const train::TrainSummary& summary, cons
 /// The mean and stddev that the model was trained with, where they are others than the data's.
 std::optional<data::Normalize> other_normalization(const Model& model, const StageContext& context);
 
-/// Says why training ended before its last epoch, and which epoch the result is of, where that is another.
-void tell_end(const train::TrainSummary& summary, const train::TrainOptions& options, const StageContext& context);
+/// Says why training ended before its last epoch, which epoch the result is of, where that is another, and how many
+/// samples could not be read.
+void tell_end(const train::TrainSummary& summary, const train::TrainOptions& options, const data::Loader& loader,
+              const StageContext& context);
 
-/// Epochs, the best one and time of a training run as JSON.
-core::Json to_json(const train::TrainSummary& summary);
+/// Epochs, the best one and time of a training run as JSON; with on_error: skip `skipped_samples`, those that were left
+/// out since the run was last started, each counted in every epoch.
+core::Json to_json(const train::TrainSummary& summary, const data::Loader& loader);
 
 /// Puts weights of convolutions into the layout and the data's preprocessing and labels into the model's metadata.
 /// Throws InvalidArgument, naming the model, unless it takes the data's images and gives one logit a class.
 void fit_to_data(Model& model, const std::string& name, const StageContext& context, MemoryLayout layout);
+
+/// The same for a model that sees images prepared by `transforms`, and says so itself: its metadata stays.
+void fit_to_test(Model& model, const std::string& name, const StageContext& context, MemoryLayout layout,
+                 const std::vector<data::Transform>& transforms);
 
 }  // namespace limbeck::recipe

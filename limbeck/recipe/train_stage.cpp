@@ -41,9 +41,9 @@ std::optional<Json> run_stage(const TrainStage& stage, StageContext& context, co
       train::train(model, {}, train::classification_objective(model, stage.train.label_smoothing, stage.train.fusion),
                    loader, stage.train, control);
   if (!summary.completed) return std::nullopt;
-  tell_end(summary, stage.train, context);
+  tell_end(summary, stage.train, loader, context);
   save_results(model, summary, stage.train, context.workspace().model_file(name));
-  return to_json(summary);
+  return to_json(summary, loader);
 }
 
 Json plan_stage(const TrainStage& stage, const StageContext& context) {

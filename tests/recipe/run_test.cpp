@@ -190,6 +190,95 @@ TEST_F(Run, TrainsWithTransformsThatTravelWithTheModel) {
   EXPECT_TRUE(adopt_preprocessing(recipe()).test_transforms.empty()) << "what is trained is not told by a model";
 }
 
+/// An evaluation of two files, trained on images that were prepared in two ways; `more_data` of the recipe's data.
+class OwnPreprocessing : public Run {
+ protected:
+  OwnPreprocessing() {
+    train("plain", "mean: [0.3], stddev: [0.3]");
+    train("cropped", "mean: [0.6], stddev: [0.2], test_transforms: [{pad: {padding: 2}}, {center_crop: {size: 8}}]");
+  }
+
+  void train(const std::string& name, const std::string& data) const {
+    cached_stages(parse_recipe(
+        fmt::format("name: x\noutput: {0}/{1}\ndata: {{dataset: \"idx:{0}\", batch_size: 16, {2}}}\n"
+                    "models: {{m: {{zoo: resnet_basic, options: {{widths: [4, 4], blocks: [1, 1], image_size: 8, "
+                    "in_channels: 1, classes: 4}}}}}}\nstages: [{{train: {{model: m, epochs: 2}}}}]\n",
+                    folder_.path().string(), name, data),
+        "r.yaml"));
+  }
+
+  /// Mean negative log-likelihood of the models, in order.
+  std::vector<double> losses(const std::vector<std::string>& names, const std::string& more_data = "") const {
+    std::string models;
+    for (const std::string& name : names)
+      models += fmt::format("  {1}: {{file: \"{0}/{1}/m/model.lmb\"}}\n", folder_.path().string(), name);
+    const Recipe evaluation =
+        parse_recipe(fmt::format("name: y\noutput: {0}/evaluated\ndata: {{dataset: \"idx:{0}\"{1}}}\nmodels:\n{2}"
+                                 "stages: [{{evaluate: {{models: [{3}], latency_runs: 2}}}}]\n",
+                                 folder_.path().string(), more_data, models, fmt::join(names, ", ")),
+                     "r.yaml");
+    const RunResult result = run(evaluation, {});
+    std::vector<double> found;
+    for (const report::ComparisonRow& row : result.comparison->rows) found.push_back(row.accuracy.nll);
+    return found;
+  }
+};
+
+TEST_F(OwnPreprocessing, IsThatOfEachModelOfASet) {
+  const double plain = losses({"plain"})[0], cropped = losses({"cropped"})[0];
+  EXPECT_EQ(losses({"plain", "cropped"}), (std::vector{plain, cropped}));
+  EXPECT_EQ(losses({"cropped", "plain"}), (std::vector{cropped, plain}));
+  const std::string given = ", mean: [0.3], stddev: [0.3]";
+  EXPECT_EQ(losses({"plain", "cropped"}, given)[0], plain);
+  EXPECT_NE(losses({"plain", "cropped"}, given)[1], cropped) << "the recipe says how all are tested";
+}
+
+TEST_F(OwnPreprocessing, NeedsNoTrainingSet) {
+  const double plain = losses({"plain"})[0];
+  core::write_file(folder_.path() / "train-images-idx3-ubyte", "damaged");
+  EXPECT_EQ(losses({"plain"}, ", mean: [0.3], stddev: [0.3]")[0], plain);
+  EXPECT_THROW(cached_stages(recipe()), IoError) << "a training does";
+}
+
+/// Folders of images with one file that is no image among those to train on.
+TEST(SkippedSamples, AreCountedInResultReportAndNotes) {
+  const core::TemporaryDirectory folder;
+  const fs::path images = LIMBECK_SOURCE_DIR "/tests/data/images";
+  for (const char* file : {"train/a/1.png", "train/a/2.png", "train/b/1.png", "train/b/2.png", "train/b/3.png",
+                           "test/a/1.png", "test/b/1.png"}) {
+    fs::create_directories((folder.path() / file).parent_path());
+    fs::copy_file(images / "rgb.png", folder.path() / file);
+  }
+  core::write_file(folder.path() / "train/a/broken.png", "no image");
+  const auto text = [&](const char* on_error) {
+    return fmt::format(
+        "name: x\noutput: {0}/out\ndata: {{dataset: \"folder:{0}\", mean: [0.3], stddev: [0.3], batch_size: 3, "
+        "on_error: {1}, train_transforms: [{{resize: {{size: [8, 8]}}}}], test_transforms: [{{resize: {{size: [8, "
+        "8]}}}}]}}\nmodels: {{m: {{zoo: resnet_basic, options: {{widths: [4, 4], blocks: [1, 1], image_size: 8, "
+        "classes: 2}}}}}}\nstages: [{{train: {{model: m, epochs: 2}}}}]\n",
+        folder.path().string(), on_error);
+  };
+  EXPECT_THROW(run(parse_recipe(text("raise"), "r.yaml"), {}), IoError);
+  std::string notes;
+  RunControl control;
+  control.events.on_note = [&](const StageTitle&, const std::string& line) { notes += line + "\n"; };
+  const RunResult result = run(parse_recipe(text("skip"), "r.yaml"), control);
+  const core::JsonView stages = core::JsonView(result.report, "report")["stages"];
+  EXPECT_EQ(stages["m"]["skipped_samples"].as_int(), 2) << "once in each epoch";
+  EXPECT_NE(notes.find("2 samples could not be read and were left out"), std::string::npos) << notes;
+  EXPECT_NE(core::read_file(folder.path() / "out/report.md").find("could not be read and were left out: 2."),
+            std::string::npos);
+}
+
+TEST_F(Run, PinsMemoryForGpusAlone) {
+  Recipe on_gpu = recipe();
+  EXPECT_FALSE(data_use(on_gpu).pins_memory);
+  EXPECT_TRUE(data_use(on_gpu).trains);
+  on_gpu.device = "cuda";
+  EXPECT_TRUE(data_use(on_gpu).pins_memory);
+  EXPECT_FALSE(DataSource(on_gpu.data, 0).train_loader(MemoryLayout::contiguous).options().pin_memory);
+}
+
 TEST_F(Run, NormalizesBeforeWhatErases) {
   const DataSource source(recipe(kTransforms).data, 0);
   ASSERT_EQ(source.train_transforms().size(), 4U);
