@@ -182,7 +182,6 @@ std::function<std::optional<train::ValidationResult>(const Model&)> validation_o
 train::RunControl control_of(const Fit& fit, const Setup& setup, PythonHooks& hooks) {
   train::RunControl control{.checkpoint_seconds = fit.checkpoint_seconds,
                             .checkpoint_steps = fit.checkpoint_steps,
-                            .run_hash = hash_of(fit, setup.stage),
                             .stop = hooks.stop(),
                             .validate = validation_of(fit, hooks),
                             .on_progress = [&hooks](const train::ProgressEvent&) { hooks.poll(); },
@@ -192,6 +191,7 @@ train::RunControl control_of(const Fit& fit, const Setup& setup, PythonHooks& ho
   const std::filesystem::path folder = fit.folder;
   std::filesystem::create_directories(folder);
   control.checkpoint_directory = folder / "checkpoint";
+  control.run_hash = hash_of(fit, setup.stage);
   control.metrics.folder = folder;
   return control;
 }

@@ -223,6 +223,26 @@ def test_mixed_samples_have_soft_targets():
     assert all(targets.shape == (100, 10) and targets.dtype == torch.float32 for targets in seen)
     torch.testing.assert_close(seen[0].sum(1), torch.ones(100))
     assert any(0 < value < 1 for value in seen[0].flatten().tolist())
+    own, built_in = [], []  # the trainer's own cross-entropy takes them too
+    for kept, options in ((own, {"loss": nn.functional.cross_entropy}), (built_in, {})):
+        lb.fit(net(), loader(batch_transforms=lb.data.mixup(0.4)), optimizer=ADAMW, on_step=lambda s, k=kept: k.append(s.loss),
+               **options)
+    assert own == pytest.approx(built_in, rel=1e-5)
+
+
+def test_distillation_with_soft_targets():
+    teacher, losses = net(seed=1, width=24), []
+    mixing = loader(batch_transforms=[lb.data.mixup(0.4), lb.data.cutmix()], shuffle=True, seed=6)
+    x, targets = next(iter(mixing))
+    with torch.no_grad():
+        student, taught = net().train()(x), teacher(x)
+    soft = (taught / 3).log_softmax(1), (student / 3).log_softmax(1)
+    kl = (soft[0].exp() * (soft[0] - soft[1])).sum(1).mean()
+    expected = 0.4 * 9 * kl + 0.6 * nn.functional.cross_entropy(student, targets)
+    result = lb.fit(net(), mixing, loader(1), teacher=teacher, temperature=3, alpha=0.4, epochs=2, optimizer=ADAMW,
+                    on_step=lambda step: losses.append(step.loss))
+    assert losses[0] == pytest.approx(expected.item(), rel=1e-5)
+    assert result.epochs[1].loss < result.epochs[0].loss
 
 
 def test_distillation_learns_from_the_teacher():
