@@ -138,6 +138,14 @@ def test_what_a_hook_raises_comes_out_and_the_checkpoint_stands(tmp_path, kind):
     assert result.completed and result.resumed_at_step == 14
 
 
+@pytest.fixture
+def ctrl_c_interrupts():
+    """As in a terminal; jobs in the background begin with SIGINT ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 def press_ctrl_c_once(file):
     """As soon as the training has written an epoch there."""
     while not file.exists() or not file.stat().st_size:
@@ -145,10 +153,10 @@ def press_ctrl_c_once(file):
     os.kill(os.getpid(), signal.SIGINT)
 
 
-def test_ctrl_c_ends_between_two_steps(tmp_path):
+def test_ctrl_c_ends_between_two_steps(tmp_path, ctrl_c_interrupts):
     write_npy_folder(tmp_path)
     data = lb.data.Loader(lb.data.open(f"npy:{tmp_path}"), 50, shuffle=True)
-    call = {"epochs": 10_000, "optimizer": ADAMW, "folder": tmp_path / "run", "checkpoint_seconds": 1e6}
+    call = {"epochs": 1_000, "optimizer": ADAMW, "folder": tmp_path / "run", "checkpoint_seconds": 1e6}
     model = net()
     threading.Thread(target=press_ctrl_c_once, args=(tmp_path / "run/metrics.jsonl",)).start()
     with pytest.raises(KeyboardInterrupt):
@@ -235,7 +243,7 @@ def test_distillation_with_soft_targets():
     mixing = loader(batch_transforms=[lb.data.mixup(0.4), lb.data.cutmix()], shuffle=True, seed=6)
     x, targets = next(iter(mixing))
     with torch.no_grad():
-        student, taught = net().train()(x), teacher(x)
+        student, taught = net().train()(x), teacher.eval()(x)
     soft = (taught / 3).log_softmax(1), (student / 3).log_softmax(1)
     kl = (soft[0].exp() * (soft[0] - soft[1])).sum(1).mean()
     expected = 0.4 * 9 * kl + 0.6 * nn.functional.cross_entropy(student, targets)
