@@ -205,5 +205,18 @@ TEST(ChannelStatistics, EqualThoseOfTheTensor) {
   EXPECT_THROW(channel_statistics(*memory_dataset("x", at::ones_like(images), labels, {"a"})), InvalidArgument);
 }
 
+TEST(ChannelStatistics, NameTheSampleWhosePixelsAreNotFinite) {
+  for (const float broken : {NAN, INFINITY}) {
+    at::Tensor images = at::rand({4, 1, 3, 3});
+    images[2][0][1][1] = broken;
+    try {
+      channel_statistics(*memory_dataset("x", images, at::zeros({4}, at::kLong), {"a"}));
+      ADD_FAILURE() << "accepted " << broken;
+    } catch (const InvalidArgument& error) {
+      EXPECT_STREQ(error.what(), "[data] sample 2 of x has pixels that are not finite: mend it or take it out.");
+    }
+  }
+}
+
 }  // namespace
 }  // namespace limbeck::data
