@@ -118,6 +118,48 @@ TEST(Trainer, ValidatesAfterEveryEpoch) {
   for (std::size_t i = 0; i < told.size(); ++i) EXPECT_EQ(summary.progress.epochs[i].val_accuracy, told[i]);
 }
 
+TEST(Trainer, NamesInputsThatAreNotFiniteRatherThanTheLearningRate) {
+  const Model model = network(1);
+  Model run = model;
+  const auto broken = [&](const data::Batch& batch, const Progress&) -> StepResult {
+    batch.x[3][0][0][0] = std::numeric_limits<float>::quiet_NaN();
+    const at::Tensor logits = run.forward(batch.x).logits();
+    return {.loss = cross_entropy(logits, batch.y, 0), .logits = logits};
+  };
+  data::Loader batches = loader(), same = loader();
+  const int64_t sample = same.next()->index[3].item<int64_t>();
+  try {
+    train(model, {}, broken, batches, options(OptimizerKind::sgd), {});
+    FAIL() << "accepted";
+  } catch (const InvalidArgument& error) {
+    EXPECT_EQ(error.what(), "[train] sample " + std::to_string(sample) +
+                                " of the training data has pixels that are not finite: mend it or take it out.");
+  }
+}
+
+/// Parameters behind what the loss looks at, as those of an auxiliary head are.
+TEST(Trainer, NamesParametersWithoutGradientOnce) {
+  const Model model = network(1);
+  const std::string last = model.named_parameters().back().name;
+  const auto without_it = [&](const data::Batch& batch, const Progress&) -> StepResult {
+    Model run = model;
+    const at::Tensor logits = run.forward(batch.x).logits();
+    at::Tensor loss = at::zeros({});
+    for (const NamedTensor& parameter : model.named_parameters()) {
+      if (parameter.name != last) loss = loss + parameter.tensor.square().sum();
+    }
+    return {.loss = loss, .logits = logits};
+  };
+  data::Loader batches = loader();
+  ::testing::internal::CaptureStderr();
+  train(model, {}, without_it, batches, options(OptimizerKind::sgd), {});
+  const std::string told = ::testing::internal::GetCapturedStderr();
+  const std::string line = " trainable parameters get no gradient from the loss and stay as they are: " + last + ".";
+  EXPECT_NE(told.find("1 of "), std::string::npos) << told;
+  ASSERT_NE(told.find(line), std::string::npos) << told;
+  EXPECT_EQ(told.find(line, told.find(line) + 1), std::string::npos) << told;
+}
+
 /// A validation that is stopped is done again after resuming, and what it said before is in the checkpoint.
 TEST(Trainer, ResumesAtTheValidationThatWasStopped) {
   const Model unbroken = network(1), resumed = network(2);

@@ -2,9 +2,14 @@
 
 #include <ATen/ATen.h>
 
+#include <fmt/ranges.h>
+
+#include <algorithm>
 #include <cmath>
+#include <filesystem>
 
 #include "limbeck/core/error.h"
+#include "limbeck/core/log.h"
 #include "limbeck/train/optim/gradients.h"
 #include "limbeck/train/update.h"
 
@@ -18,6 +23,35 @@ data::Batch on_device(const data::Batch& batch, at::Device device) {
   moved.y = batch.y.to(device);
   if (batch.targets.defined()) moved.targets = batch.targets.to(device);
   return moved;
+}
+
+bool has_files(const std::filesystem::path& folder) {
+  return std::filesystem::exists(folder) && !std::filesystem::is_empty(folder);
+}
+
+/// A loss that is not finite has its reason in the data where images are not.
+void check_inputs(const data::Batch& batch) {
+  for (int64_t i = 0; i < batch.size(); ++i) {
+    LIMBECK_CHECK(batch.x[i].isfinite().all().item<bool>(),
+                  "[train] sample {} of the training data has pixels that are not finite: mend it or take it out.",
+                  batch.index.defined() ? batch.index[i].item<int64_t>() : i);
+  }
+}
+
+/// Such as auxiliary heads that no term of the loss sees: the user may not know.
+void tell_of_missing_gradients(const std::vector<NamedTensor>& parameters) {
+  constexpr std::size_t kNamed = 5;
+  std::vector<std::string> names;
+  for (const NamedTensor& parameter : parameters) {
+    if (!parameter.tensor.grad().defined()) names.push_back(parameter.name);
+  }
+  if (names.empty()) return;
+  const std::size_t missing = names.size();
+  names.resize(std::min(missing, kNamed));
+  core::log_warning(
+      "[train] {} of {} trainable parameters get no gradient from the loss and stay as they are: {}{}. Freeze them, or "
+      "choose the output that they lead to.",
+      missing, parameters.size(), fmt::join(names, ", "), missing > kNamed ? ", ..." : "");
 }
 
 }  // namespace
@@ -50,6 +84,7 @@ void Stepper::add_batch(const data::Batch& batch, const BatchGroup& group, StepO
   const double share = static_cast<double>(batch.size()) / static_cast<double>(group.samples);
   const double factor = state_.scaler == nullptr ? share : share * state_.scaler->scale();
   const double loss = result.loss.item<double>();
+  if (!std::isfinite(loss)) check_inputs(batch);
   if (state_.scaler == nullptr) check_finite(loss, "loss");
   (factor == 1 ? result.loss : result.loss * factor).backward();
   outcome.loss += share == 1 ? loss : loss * share;
@@ -65,6 +100,7 @@ StepResult Stepper::evaluate_objective(const data::Batch& batch) {
 }
 
 void Stepper::update(StepOutcome& outcome, double factor, double lr_factor) {
+  if (state_.progress.step == 0) tell_of_missing_gradients(state_.optimizer->parameters());
   LossScaler* const scaler = state_.scaler;
   if (scaler != nullptr) factor /= scaler->scale();
   const UpdateDecision decision =
@@ -84,7 +120,7 @@ void Stepper::check_finite(double value, const char* what) const {
   LIMBECK_CHECK(std::isfinite(value),
                 "[train] the {} became {} in epoch {}, step {}. {}Lower the learning rate or set clip_norm.", what,
                 value, state_.progress.next.epoch + 1, state_.progress.next.step / options_.accumulate + 1,
-                control_.checkpoint_directory.empty() ? "" : "The last checkpoint stands. ");
+                has_files(control_.checkpoint_directory) ? "The last checkpoint stands. " : "");
 }
 
 }  // namespace limbeck::train
