@@ -49,6 +49,12 @@ std::string footnote(const Comparison& comparison) {
   const int64_t samples = comparison.rows.empty() ? 0 : comparison.rows.front().accuracy.num_samples;
   std::string text =
       fmt::format("top-1 on {} samples of {}, Wilson interval.", core::format_thousands(samples), comparison.dataset);
+  for (const ComparisonRow& row : comparison.rows) {
+    const int64_t count = row.accuracy.num_not_a_number;
+    if (count > 0)
+      text += fmt::format(" {}: {} {} not a number, counted as wrong.", row.name, core::format_thousands(count),
+                          count == 1 ? "output" : "outputs");
+  }
   if (has_latency(comparison)) {
     text += fmt::format(" Latency of a batch of {}, {} calls each in turns.", comparison.latency_batch,
                         comparison.rows.front().latency->num_calls);
