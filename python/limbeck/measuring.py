@@ -29,8 +29,9 @@ class Accuracy:
 
     def __str__(self):
         low, high = self.top1_interval
+        broken = f", {self.not_a_number} outputs not a number, counted as wrong" if self.not_a_number else ""
         return (f"top-1 {self.top1:.2%} ({low:.2%} to {high:.2%}), top-5 {self.top5:.2%}, nll {self.nll:.4f}, "
-                f"ECE {self.ece:.4f}, {self.samples} samples")
+                f"ECE {self.ece:.4f}, {self.samples} samples{broken}")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -82,11 +83,12 @@ def in_eval_mode(module):
             child.training = mode
 
 
-def evaluate(model, loader, *, on_progress=None):
+def evaluate(model, loader, *, output=None, on_progress=None):
     """Accuracy of `model`, a Model or any nn.Module, over the batches (images, labels) of `loader`, a DataLoader say.
 
     Runs in eval mode without gradients and leaves the modes as they were. `on_progress(samples)` is called after each
-    batch. Ctrl-C ends it between two batches. ValueError for batches that are no pairs, labels that are no classes and
+    batch. `output` is the key, field or place of the output that classifies, where the model returns several; without
+    it the one called logits or out is taken, else the first float [B, C], and a warning names that. Ctrl-C ends it between two batches. ValueError for batches that are no pairs, labels that are no classes and
     an empty loader.
     """
     gathered, classes, samples = None, 0, 0
@@ -95,8 +97,11 @@ def evaluate(model, loader, *, on_progress=None):
             if not isinstance(batch, (tuple, list)) or len(batch) != 2:
                 raise ValueError("[evaluate] a batch must be a pair (images, labels), got "
                                  f"{type(batch).__name__}")
-            logits = trees.logits_of(model(batch[0]))
+            returned = model(batch[0])
+            logits = trees.logits_of(returned) if output is None else trees.output_of(returned, output)
             if gathered is None:
+                if output is None:
+                    trees.warn_of_choice(returned, logits)
                 classes = logits.shape[-1]
                 gathered = _core.Accuracy(classes)
             gathered.add(logits, torch.as_tensor(batch[1]))

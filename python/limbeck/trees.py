@@ -2,6 +2,7 @@
 
 import collections
 import importlib
+import warnings
 
 import torch
 from torch.utils import _pytree as pytree
@@ -67,6 +68,35 @@ def name_inputs(input_names, args, kwargs):
             raise ValueError(f"[model] {what} must be a tensor, got {type(leaf).__name__}: numbers and flags were fixed "
                              "when the model was captured")
     return named
+
+
+def output_of(returned, name):
+    """The tensor at `name` of what a model returned: a key of a dict, a field of a named tuple, a place in a sequence."""
+    if isinstance(returned, dict):
+        names = list(returned)
+    elif hasattr(returned, "_fields"):
+        names, returned = list(returned._fields), returned._asdict()
+    elif isinstance(returned, (tuple, list)):
+        names = range(len(returned))
+    else:
+        raise ValueError(f"[evaluate] output {name!r}: the model returns one {type(returned).__name__}, leave it out")
+    if name not in names:
+        raise ValueError(f"[evaluate] there is no output {name!r}. There are: {', '.join(map(repr, names))}")
+    return returned[name]
+
+
+def warn_of_choice(returned, taken):
+    """Says which of several outputs is taken, where none is called logits."""
+    named = returned._asdict() if hasattr(returned, "_fields") else returned
+    if isinstance(named, (tuple, list)):
+        named = dict(enumerate(named))
+    if not isinstance(named, dict) or len(named) < 2 or "logits" in named or "out" in named:
+        return
+    others = [repr(name) for name, tensor in named.items() if tensor is not taken]
+    for name, tensor in named.items():
+        if tensor is taken:
+            warnings.warn(f"[evaluate] of several outputs {name!r} is taken for the logits, not {', '.join(others)}. "
+                          "Choose with output=", stacklevel=3)
 
 
 def logits_of(output):

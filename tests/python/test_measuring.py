@@ -43,6 +43,23 @@ def test_evaluate_takes_a_loader_and_a_dictionary():
     assert lb.evaluate(InDict(), torch.utils.data.DataLoader(data, batch_size=4)).samples == 10
 
 
+@pytest.mark.parametrize("form", [dict, tuple])
+def test_evaluate_takes_the_output_that_is_chosen(form):
+    class Several(nn.Module):
+        def forward(self, x):
+            outputs = {"features": x.flatten(1)[:, :9], "main": torch.nn.functional.one_hot(torch.arange(len(x)) % 3, 3) * 1.0}
+            return outputs if form is dict else tuple(outputs.values())
+
+    data = [(images(6), torch.arange(6) % 3)]
+    assert lb.evaluate(Several(), data, output="main" if form is dict else 1).top1 == 1
+    with pytest.warns(UserWarning, match="'features' is taken for the logits, not 'main'" if form is dict else "0 is taken .* not 1"):
+        assert lb.evaluate(Several(), data).top1 < 1
+    with pytest.raises(ValueError, match="there is no output 'mian'. There are: "):
+        lb.evaluate(Several(), data, output="mian")
+    with pytest.raises(ValueError, match="returns one Tensor, leave it out"):
+        lb.evaluate(conv_net(), [(images(), labels())], output="main")
+
+
 def test_evaluate_says_what_is_wrong():
     with pytest.raises(ValueError, match="must be a pair"):
         lb.evaluate(conv_net(), [images()])
