@@ -14,16 +14,16 @@ using recipe::FieldRef;
 using recipe::Fields;
 
 std::string default_text(const FieldRef& value) {
-  return std::visit(
-      core::Overloaded{
-          [](const bool* flag) -> std::string { return *flag ? "true" : "false"; },
-          [](const Choice& choice) { return choice.get(); }, [](const std::string* text) { return *text; },
-          [](const int64_t* number) { return fmt::format("{}", *number); },
-          [](const uint64_t* number) { return fmt::format("{}", *number); },
-          [](const double* number) { return fmt::format("{}", *number); },
-          [](const auto&) { return std::string(); },  // lists and what has no default
-      },
-      value);
+  return std::visit(core::Overloaded{
+                        // Of the very types that FieldRef holds: pointers to const would lose to the last line.
+                        [](bool* flag) -> std::string { return *flag ? "true" : "false"; },
+                        [](const Choice& choice) { return choice.get(); }, [](std::string* text) { return *text; },
+                        [](int64_t* number) { return fmt::format("{}", *number); },
+                        [](uint64_t* number) { return fmt::format("{}", *number); },
+                        [](double* number) { return fmt::format("{}", *number); },
+                        [](const auto&) { return std::string(); },  // lists and what has no default
+                    },
+                    value);
 }
 
 class Collector : public Fields {
@@ -41,7 +41,11 @@ class Collector : public Fields {
     flags.insert(flags.end(), inner.flags.begin(), inner.flags.end());
   }
   void list(const char*, const char*, const List&) override {}
-  void variants(const char*, const char*, const Variants&) override {}
+  void variants(const char* key, const char* help, const Variants&) override {
+    flags.push_back({.path = prefix_ + key,
+                     .help = fmt::format("{}, as a YAML list: '[{{resize: {{size: 256}}}}, ...]'", help),
+                     .default_text = {}});
+  }
   void required(const char*) override {}
 
   std::vector<Flag> flags;

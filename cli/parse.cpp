@@ -311,6 +311,24 @@ bool is_unknown_verb(const CLI::App& app, const std::string& first) {
   return true;
 }
 
+/// Says which flags a verb does not have, with the nearest that it has, where CLI11 would only list what is left over.
+bool is_unknown_flag(const CLI::App& app) {
+  for (const CLI::App* verb : app.get_subcommands()) {
+    std::vector<std::string> flags;
+    for (const CLI::Option* option : verb->get_options()) {
+      for (const std::string& name : option->get_lnames()) flags.push_back("--" + name);
+    }
+    for (const std::string& word : verb->remaining()) {
+      if (!word.starts_with("--")) continue;
+      const std::string flag = word.substr(0, word.find('='));
+      fmt::print(stderr, "limbeck: {} has no flag '{}'.{} `limbeck {} --help` lists them.\n", verb->get_name(), flag,
+                 nearest_hint(flag, flags), verb->get_name());
+      return true;
+    }
+  }
+  return false;
+}
+
 }  // namespace
 
 Parsed parse(int argc, const char* const* argv) {
@@ -332,6 +350,9 @@ Parsed parse(int argc, const char* const* argv) {
   std::reverse(words.begin(), words.end());  // as CLI11 wants them
   try {
     app.parse(std::move(words));
+  } catch (const CLI::ExtrasError& error) {
+    if (!is_unknown_flag(app)) app.exit(error);
+    return {.arguments = std::nullopt, .exit_code = kWrongUsage};
   } catch (const CLI::ParseError& error) {
     return {.arguments = std::nullopt, .exit_code = app.exit(error) == 0 ? kDone : kWrongUsage};
   }

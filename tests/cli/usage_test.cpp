@@ -37,6 +37,14 @@ TEST(Usage, HelpFitsInto80Columns) {
   }
 }
 
+TEST(Usage, HelpShowsDefaultsOfEveryType) {
+  const std::string help = run_limbeck({"train", "--help"}).out;
+  for (const char* flag : {"--epochs VALUE=1 ", "--optimizer.lr VALUE=0.1 ", "--optimizer.kind VALUE=sgd ",
+                           "--optimizer.nesterov VALUE=false", "--data.batch_size VALUE=128"})
+    EXPECT_TRUE(contains(help, flag)) << flag << help;
+  EXPECT_TRUE(contains(help, "--data.train_transforms VALUE")) << help;
+}
+
 TEST(Usage, VersionIsOneLine) {
   const Finished version = run_limbeck({"--version"});
   EXPECT_EQ(version.exit_code, 0);
@@ -54,7 +62,8 @@ TEST(Usage, WrongUsageGivesTwoAndAReason) {
       {{}, "subcommand"},
       {{"trian"}, "there is no verb 'trian'. Nearest: train"},
       {{"train", kTinyModel}, "--data"},
-      {{"train", kTinyModel, "--data", kTinyData, "-o", "x", "--epoch", "1"}, "--epoch"},
+      {{"train", kTinyModel, "--data", kTinyData, "-o", "x", "--epoch", "1"},
+       "train has no flag '--epoch'. Nearest: --epochs"},
       {{"train", kTinyModel, "--data", kTinyData, "-o", "x", "--epochs", "two"},
        "--epochs: 'epochs' must be an integer, got 'two'"},
       {{"train", kTinyModel, "--data", kTinyData, "-o", "x", "--epochs", "0"},
