@@ -53,7 +53,9 @@ TEST(GradientStatistics, NeverDependOnTheNumberOfThreads) {
 }
 
 /// What an embedding with sparse=True gives: row 1 twice.
-at::Tensor sparse_rows() { return at::sparse_coo_tensor(at::tensor({1, 3, 1}).unsqueeze(0), at::ones({3, 4}), {5, 4}); }
+at::Tensor sparse_rows() {
+  return at::sparse_coo_tensor(at::tensor({1, 3, 1}, at::kLong).unsqueeze(0), at::ones({3, 4}), {5, 4});
+}
 
 TEST(GradientStatistics, TakeSparseOnesAsIfTheyWereDense) {
   const at::Tensor sparse = sparse_rows(), dense = at::randn({7});

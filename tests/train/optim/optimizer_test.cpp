@@ -261,7 +261,7 @@ TEST(Optimizer, TakesTiedTensorsOnceAndFrozenOnesNever) {
 
 TEST(Optimizer, RefusesWhatCannotTrain) {
   EXPECT_THROW(Optimizer({{"w", at::ones({1})}}, kSgd), InvalidArgument);
-  EXPECT_THROW(Optimizer({{"w", leaf({1})}}, {.lr = 0}), InvalidArgument);
+  EXPECT_THROW(Optimizer({{"w", leaf({1})}}, {.lr = -1}), InvalidArgument);
   EXPECT_THROW(Optimizer({{"w", leaf({1})}}, {.groups = {{.pattern = "bias"}}}), InvalidArgument);
   EXPECT_THROW(Optimizer({{"w", leaf({1})}}, {.groups = {{.pattern = "("}}}), InvalidArgument);
   EXPECT_THROW(parse_optimizer("adamax"), InvalidArgument);
