@@ -335,10 +335,11 @@ def optimize(models, optimizers=None, *, optimizer=None, dtype=torch.float32, sa
         the graph that runs; a module without it stays a module. Parameters, state and groups are the ones that were
         given. Without `optimizer` only the model is returned. lb.report(model) says what was done.
 
-    dtype: float32; bfloat16 and float16 run under autocast, parameters stay float32. ValueError that names the
+    dtype: float32, or None for it; bfloat16 and float16 run under autocast, parameters stay float32. ValueError that names the
     parameter: owned by no model, by two optimizers, in two roles; an optimizer that owns nothing of the set; a trained
     model of which no optimizer owns anything.
     """
+    dtype = torch.float32 if dtype is None else dtype
     if isinstance(models, dict):
         if optimizer is not None or sample_input is not None:
             raise ValueError("[optimize] a set takes its optimizers as a list after the models, and its members as "

@@ -1,13 +1,11 @@
 """The examples run, and the documents show what is in them."""
 
-import gzip
 import os
 import pathlib
 import re
 import subprocess
 import sys
 
-import torch
 from digits import write_npy_folder
 
 SOURCE = pathlib.Path(os.environ.get("LIMBECK_SOURCE", pathlib.Path(__file__).parents[2]))
@@ -27,32 +25,33 @@ runpy.run_path(sys.argv[0], run_name="__main__")
 """
 
 
-def write_idx(folder, split, count):
-    """Images of stripes whose width is the class, in Fashion-MNIST's files."""
-    classes = torch.arange(count) % 10
-    columns = torch.arange(28)[None, None, :].expand(count, 28, 28)
-    pixels = ((columns // (classes[:, None, None] + 1)) % 2 * 255).to(torch.uint8)
-    for kind, header, content in (("images-idx3", 16, pixels), ("labels-idx1", 8, classes.to(torch.uint8))):
-        path = folder / f"{split}-{kind}-ubyte.gz"
-        path.write_bytes(gzip.compress(bytes(header) + bytes(content.contiguous().flatten().tolist())))
+def fashion_mnist():
+    """The folder of the real images: where scripts/setup finds or unpacks them."""
+    folders = [pathlib.Path("/usr/share/datasets/fashion-mnist"), SOURCE / "build/data/fashion-mnist"]
+    if "LIMBECK_DATA" in os.environ:
+        named = pathlib.Path(os.environ["LIMBECK_DATA"])
+        folders = [named, named / "fashion-mnist"]
+    return next(folder for folder in folders if (folder / "train-images-idx3-ubyte.gz").exists())
 
 
-def test_ipex_migration(tmp_path):
-    write_idx(tmp_path, "train", 40)
-    write_idx(tmp_path, "t10k", 20)
-    arguments = ["--data", tmp_path, "--steps", "3", "--size", "32", "--batch", "8", "--test", "20"]
+def test_ipex_migration():
+    """A few steps on real images: the table is complete, and the reloaded checkpoint agrees."""
+    arguments = ["--data", fashion_mnist(), "--steps", "4", "--size", "32", "--batch", "8", "--test", "64"]
     done = subprocess.run([sys.executable, "-c", RUN, EXAMPLE, *arguments], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in done.stdout.splitlines()[2:]]
     assert [row[0] for row in rows] == ["fp32", "bf16"]
     for _, first, last, top1, reloaded, *times in rows:
         assert 1 < float(first) < 5 and float(last) > 0
-        assert top1 == reloaded and all(float(time) > 0 for time in times)
+        assert abs(float(top1.rstrip("%")) - float(reloaded.rstrip("%"))) < 2  # one of 64: bf16 rounds at other places
+        assert len(times) == 4 and all(float(time) > 0 for time in times)
 
 
 def test_document_shows_the_examples_two_lines():
     script, document = EXAMPLE.read_text(), (SOURCE / "docs/from-ipex.md").read_text()
     diff = "\n".join(re.findall(r"```diff\n(.*?)```", document, re.DOTALL))
+    table = next(line for line in script.splitlines() if "| precision |" in line).split('"')[1].strip()
+    assert table in document
     added = [line[1:] for line in diff.splitlines() if line.startswith("+")]
     removed = [line[1:] for line in diff.splitlines() if line.startswith("-")]
     assert len(added) == len(removed) == 2

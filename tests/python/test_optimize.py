@@ -192,6 +192,15 @@ def test_foreign_optimizer_keeps_its_own_step():
     assert "no fused rule" in re.sub(r"\s+", " ", str(lb.report(model)))
 
 
+def test_takes_no_dtype_as_float32():
+    """As scripts of IPEX's users have it."""
+    module, twin = conv_net(), conv_net()
+    for net, dtype in ((module, None), (twin, torch.float32)):
+        optimizer = torch.optim.SGD(net.parameters(), 0.1)
+        users_loop(*lb.optimize(net, optimizer=optimizer, dtype=dtype), torch.float32, 2)
+    assert_same(snapshot(module), snapshot(twin))
+
+
 def test_says_what_is_wrong():
     module, other = conv_net(), conv_net()
     with pytest.raises(ValueError, match="dtype must be"):
