@@ -1,11 +1,16 @@
 #include "limbeck/recipe/data_source.h"
 
+#include <ATen/ops/cat.h>
+
 #include <algorithm>
 #include <iterator>
 #include <utility>
 
 #include "limbeck/core/error.h"
 #include "limbeck/core/json.h"
+#include "limbeck/data/channel_statistics.h"
+#include "limbeck/data/limited.h"
+#include "limbeck/data/one_size.h"
 #include "limbeck/data/open_dataset.h"
 #include "limbeck/data/preprocessing.h"
 #include "limbeck/data/transforms/options.h"
@@ -19,7 +24,7 @@ std::shared_ptr<const data::Dataset> open(const DataOptions& options, data::Spli
   data::OpenOptions open_options{.split = split, .val_size = options.val_size};
   if (!options.path.empty()) open_options.path = options.path;
   std::shared_ptr<const data::Dataset> dataset = data::open_dataset(options.dataset, open_options);
-  return limit > 0 ? data::take(std::move(dataset), limit) : dataset;
+  return limit > 0 ? data::limited(std::move(dataset), limit) : dataset;
 }
 
 bool is_normalize(const data::Transform& transform) { return std::holds_alternative<data::Normalize>(transform); }
@@ -49,7 +54,7 @@ bool needs_statistics(const DataOptions& options) {
 data::Normalize choose_normalization(const DataOptions& options, const data::Dataset* train) {
   if (const auto* given = normalization_in(options.test_transforms)) return *given;
   if (const auto* given = normalization_in(options.train_transforms)) return *given;
-  if (needs_statistics(options)) return data::channel_statistics(*train);
+  if (needs_statistics(options)) return data::channel_statistics(*train, options.on_error);
   return {.mean = {options.mean.begin(), options.mean.end()}, .stddev = {options.stddev.begin(), options.stddev.end()}};
 }
 
@@ -68,13 +73,23 @@ std::vector<data::Transform> training_list(const DataOptions& options, const dat
   return transforms;
 }
 
+/// The dataset with its images' size where `transforms` leave that open.
+std::shared_ptr<const data::Dataset> with_size(std::shared_ptr<const data::Dataset> dataset, const char* key,
+                                               const std::vector<data::Transform>& transforms, data::OnError on_error) {
+  if (!data::output_shape(transforms, dataset->shape()).is_open()) return dataset;
+  const std::string name = dataset->name();
+  data::OneSize found = data::find_one_size(std::move(dataset), on_error);
+  LIMBECK_CHECK(found.dataset != nullptr,
+                "[data] the images of {} vary in size ({}, {}), and '{}' make no one size of them: let it have such as "
+                "resize: {{size: 256}}, then center_crop: {{size: 224}}",
+                name, found.first, found.other, key);
+  return found.dataset;
+}
+
 /// A model must be tested on what it was trained for.
 void check_shapes(const std::vector<data::Transform>& train, const std::vector<data::Transform>& test,
                   const data::ImageShape& shape) {
   const data::ImageShape trained = data::output_shape(train, shape), tested = data::output_shape(test, shape);
-  LIMBECK_CHECK(!tested.is_open(),
-                "[data] the images vary in size: let 'test_transforms' make one size of them, such as resize: {{size: "
-                "256}}, then center_crop: {{size: 224}}, and 'train_transforms' too");
   LIMBECK_CHECK(
       trained.channels == tested.channels,
       "[data] 'train_transforms' make images of {} and 'test_transforms' of {}: the channels must be the same",
@@ -115,6 +130,11 @@ DataSource::DataSource(DataOptions options, uint64_t seed, const DataUse& use)
   if (use.trains || needs_statistics(options_)) train_ = open(options_, data::Split::train, options_.train_limit);
   if (use.trains && options_.val_size > 0) val_ = open(options_, data::Split::val, 0);
   test_ = open(options_, data::Split::test, options_.test_limit);
+  if (train_ != nullptr)
+    train_ = with_size(std::move(train_), "train_transforms", options_.train_transforms, options_.on_error);
+  if (val_ != nullptr)
+    val_ = with_size(std::move(val_), "test_transforms", options_.test_transforms, options_.on_error);
+  test_ = with_size(std::move(test_), "test_transforms", options_.test_transforms, options_.on_error);
   const data::Normalize normalize = choose_normalization(options_, train_.get());
   const data::ImageShape shape = train_ ? train_->shape() : test_->shape();
   train_transforms_ = normalized(training_list(options_, shape), normalize);
@@ -123,10 +143,11 @@ DataSource::DataSource(DataOptions options, uint64_t seed, const DataUse& use)
 }
 
 data::Loader DataSource::train_loader(MemoryLayout layout) const {
+  const int64_t batch_size = options_.drop_last ? options_.batch_size : std::min(options_.batch_size, train_->size());
   return {train_,
-          {.batch_size = options_.batch_size,
+          {.batch_size = batch_size,
            .shuffle = true,
-           .drop_last = true,
+           .drop_last = options_.drop_last,
            .channels_last = layout == MemoryLayout::channels_last,
            .pin_memory = use_.pins_memory,
            .on_error = options_.on_error,
@@ -146,6 +167,7 @@ data::Loader DataSource::loader_in_order(std::shared_ptr<const data::Dataset> da
            .shuffle = false,
            .drop_last = false,
            .channels_last = layout == MemoryLayout::channels_last,
+           .on_error = options_.on_error,
            .num_workers = static_cast<int>(options_.workers),
            .prefetch = 0,
            .seed = seed_,
@@ -172,7 +194,18 @@ at::Tensor DataSource::test_images(int64_t count, MemoryLayout layout) const {
 
 at::Tensor DataSource::test_images(int64_t count, MemoryLayout layout,
                                    const std::vector<data::Transform>& transforms) const {
-  return test_loader(count, layout, transforms).next()->x;
+  if (options_.on_error == data::OnError::raise) return test_loader(count, layout, transforms).next()->x;
+  data::Loader loader = test_loader(1, layout, transforms);
+  std::vector<at::Tensor> images;
+  for (int64_t i = 0; i < test_->size() && static_cast<int64_t>(images.size()) < count; ++i) {
+    loader.seek({.epoch = 0, .step = i});
+    try {
+      images.push_back(loader.next()->x);
+    } catch (const IoError&) {  // left out, as asked for
+    }
+  }
+  if (images.empty()) fail<IoError>("[data] no sample of {} can be read", test_->name());
+  return at::cat(images);
 }
 
 data::ImageShape DataSource::image_shape() const { return data::output_shape(test_transforms_, test_->shape()); }

@@ -70,11 +70,12 @@ void tell_normalization(const Model& teacher, const std::string& name, const Sta
 
 Setup set_up(const DistillStage& stage, const StageContext& context, Model student, Model teacher) {
   tell_normalization(teacher, stage.teacher, context);
-  fit_to_data(student, stage.student, context, stage.memory_format);
-  fit_to_data(teacher, stage.teacher, context, stage.memory_format);
+  fit_to_data(student, {stage.student, stage.logits, stage.memory_format}, context);
+  fit_to_data(teacher, {stage.teacher, stage.teacher_logits, stage.memory_format}, context);
   const at::Tensor samples = context.test_images(2, stage.memory_format);
   std::vector<distill::BoundTerm> terms = distill::bind_terms(student, teacher, samples, stage.distill);
   TeacherChoice choice = choose_teacher(stage, context, teacher, terms);
+  freeze(student, stage.freeze, context);
   return {.student = std::move(student),
           .teacher = std::move(teacher),
           .terms = std::move(terms),
@@ -133,11 +134,11 @@ void tell_setup(const Setup& setup, const StageContext& context) {
 std::optional<Json> run_stage(const DistillStage& stage, StageContext& context, const std::string& key) {
   const std::string name = stage_name(stage);
   Setup setup = set_up(stage, context, context.load(stage.student), context.load(stage.teacher));
-  freeze(setup.student, stage.freeze, context);
   train::warn_of_final_activation(setup.student.graph());
   tell_setup(setup, context);
   const std::string teacher_hash = tensors_hash(setup.teacher);
   data::Loader loader = context.data().train_loader(stage.memory_format);
+  tell_left_out(loader, context);
   const train::RunControl control = training_control(context, {name, key, stage.memory_format, stage.log});
   train::check_training(setup.student, distill::adapters_of(setup.terms), stage.train, control);
   context.workspace().begin_stage(name, key);
@@ -163,6 +164,8 @@ std::optional<Json> run_stage(const DistillStage& stage, StageContext& context, 
 Json plan_stage(const DistillStage& stage, const StageContext& context) {
   const Setup setup =
       set_up(stage, context, context.load_untrained(stage.student), context.load_untrained(stage.teacher));
+  train::check_training(setup.student, distill::adapters_of(setup.terms), stage.train,
+                        training_control(context, {stage_name(stage), {}, stage.memory_format, stage.log}));
   const data::Loader loader = context.data().train_loader(stage.memory_format);
   const int64_t steps = train::steps_per_epoch(loader, stage.train.accumulate) * stage.train.epochs;
   return Json::object({{"student", describe_model(setup.student, context)},

@@ -57,26 +57,38 @@ std::optional<data::Preprocessing> other_preprocessing(const Model& model, const
   return data::to_json(own) == data::to_json(given) ? std::nullopt : std::optional(own);
 }
 
-/// Each model is tested as its file says, unless the recipe says how for all of them. Nothing: as the data's are.
-std::optional<std::vector<data::Transform>> own_transforms(const Model& model, const std::string& name,
-                                                           const StageContext& context) {
+bool says_how_to_test(const DataOptions& recipe) { return !recipe.mean.empty() || !recipe.test_transforms.empty(); }
+
+void tell_preprocessing(const Model& model, const std::string& name, const StageContext& context) {
   const std::optional<data::Preprocessing> own = other_preprocessing(model, context);
-  if (!own) return std::nullopt;
-  const DataOptions& recipe = context.recipe().data;
-  const bool is_given = !recipe.mean.empty() || !recipe.test_transforms.empty();
-  context.note(fmt::format("{} was trained on images prepared by {}: {}", name, data::to_text(*own),
-                           is_given ? "it is tested as the recipe says" : "it is tested so"));
-  return is_given ? std::nullopt : std::optional(steps_of(*own, context));
+  if (!own) return;
+  context.note(
+      fmt::format("{} was trained on images prepared by {}: {}", name, data::to_text(*own),
+                  says_how_to_test(context.recipe().data) ? "it is tested as the recipe says" : "it is tested so"));
+}
+
+/// The place of one of several models: the output that the stage names is for those that have more than one.
+ModelPlace place_of(const Model& model, const std::string& name, const EvaluateStage& stage) {
+  const bool has_choice = model.graph().eval_outputs.size() > 1;
+  return {.name = name, .logits = has_choice ? stage.logits : std::string(), .layout = stage.memory_format};
+}
+
+/// Each model is tested as its file says, unless the recipe says how for all of them. Returns what its images get.
+std::vector<data::Transform> fit(Model& model, const ModelPlace& place, const StageContext& context) {
+  const std::optional<data::Preprocessing> own = other_preprocessing(model, context);
+  if (!own || says_how_to_test(context.recipe().data)) {
+    fit_to_data(model, place, context);
+    return context.data().test_transforms();
+  }
+  std::vector<data::Transform> transforms = steps_of(*own, context);
+  fit_to_test(model, place, context, transforms);
+  return transforms;
 }
 
 Tested load_tested(const std::string& name, const EvaluateStage& stage, const StageContext& context) {
-  Tested tested{.name = name, .model = context.load(name), .transforms = context.data().test_transforms()};
-  if (auto own = own_transforms(tested.model, name, context)) {
-    tested.transforms = std::move(*own);
-    fit_to_test(tested.model, name, context, stage.memory_format, tested.transforms);
-  } else {
-    fit_to_data(tested.model, name, context, stage.memory_format);
-  }
+  Tested tested{.name = name, .model = context.load(name), .transforms = {}};
+  tell_preprocessing(tested.model, name, context);
+  tested.transforms = fit(tested.model, place_of(tested.model, name, stage), context);
   tested.model.eval();
   return tested;
 }
@@ -89,13 +101,16 @@ int64_t file_bytes(const Model& model, const std::string& name, const StageConte
   return static_cast<int64_t>(core::file_size(folder.path() / "model.lmb"));
 }
 
+void check_latency_batch(const EvaluateStage& stage, const StageContext& context) {
+  const int64_t samples = context.data().test_set()->size();
+  LIMBECK_CHECK(stage.latency_runs == 0 || stage.latency_batch <= samples,
+                "[evaluate] latency_batch is {} and the test set has {} samples: lower it, or raise test_limit",
+                stage.latency_batch, samples);
+}
+
 void measure_latencies(std::vector<Tested>& models, const EvaluateStage& stage, const StageContext& context,
                        report::Comparison& comparison) {
   const at::NoGradGuard no_grad;
-  const int64_t samples = context.data().test_set()->size();
-  LIMBECK_CHECK(samples >= stage.latency_batch,
-                "[evaluate] latency_batch is {} and the test set has {} samples: lower it, or raise test_limit",
-                stage.latency_batch, samples);
   std::vector<measure::Candidate> candidates;
   for (Tested& tested : models) {
     const at::Tensor images = context.test_images(stage.latency_batch, stage.memory_format, tested.transforms);
@@ -117,6 +132,7 @@ const std::vector<std::string>& compared_models(const EvaluateStage& stage, cons
 }
 
 std::optional<Json> run_stage(const EvaluateStage& stage, StageContext& context, const std::string& key) {
+  check_latency_batch(stage, context);
   report::Comparison comparison{.dataset = context.data().test_set()->name(),
                                 .latency_batch = stage.latency_batch,
                                 .threads = at::get_num_threads(),
@@ -144,6 +160,11 @@ std::optional<Json> run_stage(const EvaluateStage& stage, StageContext& context,
 }
 
 Json plan_stage(const EvaluateStage& stage, const StageContext& context) {
+  check_latency_batch(stage, context);
+  for (const std::string& name : compared_models(stage, context)) {
+    Model model = context.load_untrained(name);
+    fit(model, place_of(model, name, stage), context);
+  }
   return Json::object(
       {{"models", Json::array(compared_models(stage, context))}, {"samples", context.data().test_set()->size()}});
 }

@@ -69,6 +69,11 @@ class Fields {
   virtual void variants(const char* key, const char* help, const Variants& variants) = 0;
   /// Says that `key` must be given.
   virtual void required(const char* key) = 0;
+  /// Whether `key` has an effect beside the settings around it, and for which it is there, such as "kind: sgd, lars". A
+  /// reader refuses a key that has none.
+  virtual void only_for(const char* key, const char* settings, bool has_effect) {
+    static_cast<void>(key), static_cast<void>(settings), static_cast<void>(has_effect);
+  }
 };
 
 /// A List over a vector whose elements `describe(Fields&, T&)` describes.

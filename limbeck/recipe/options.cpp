@@ -64,6 +64,32 @@ void describe_group(Fields& fields, train::GroupOptions& group) {
   fields.required("pattern");
 }
 
+/// Which settings each kind of optimizer takes.
+void restrict_to_kinds(Fields& fields, train::OptimizerKind kind) {
+  using enum train::OptimizerKind;
+  const bool has_moments = kind == adam || kind == adamw || kind == lamb;
+  fields.only_for("momentum", "kind: sgd, lars", kind == sgd || kind == lars);
+  fields.only_for("dampening", "kind: sgd", kind == sgd);
+  fields.only_for("nesterov", "kind: sgd", kind == sgd);
+  fields.only_for("beta1", "kind: adam, adamw, lamb", has_moments);
+  fields.only_for("beta2", "kind: adam, adamw, lamb", has_moments);
+  fields.only_for("eps", "kind: adam, adamw, adagrad, lamb", has_moments || kind == adagrad);
+  fields.only_for("amsgrad", "kind: adam, adamw", kind == adam || kind == adamw);
+  fields.only_for("adagrad", "kind: adagrad", kind == adagrad);
+  fields.only_for("layerwise", "kind: lamb, lars", kind == lamb || kind == lars);
+}
+
+/// Which settings each kind of schedule takes.
+void restrict_to_kinds(Fields& fields, train::ScheduleKind kind) {
+  using enum train::ScheduleKind;
+  fields.only_for("warmup_epochs", "all kinds but one_cycle, which has its own", kind != one_cycle);
+  fields.only_for("final_fraction", "kind: cosine", kind == cosine);
+  for (const char* key : {"rising_fraction", "start_divisor", "final_divisor"})
+    fields.only_for(key, "kind: one_cycle", kind == one_cycle);
+  for (const char* key : {"milestones", "gamma"}) fields.only_for(key, "kind: multistep", kind == multistep);
+  fields.only_for("plateau", "kind: plateau", kind == plateau);
+}
+
 void describe_optimizer(Fields& fields, train::OptimizerOptions& options) {
   fields.field(
       "kind",
@@ -91,6 +117,7 @@ void describe_optimizer(Fields& fields, train::OptimizerOptions& options) {
     f.field("adaptation", choice(options.layerwise.adaptation, {"all", "matrices"}),
             "which parameters take a rate of their own; matrices: not biases and the scales of norms");
   });
+  restrict_to_kinds(fields, options.kind);
   fields.list("groups", "parameters with settings of their own; the first group that matches counts",
               list_of(options.groups, describe_group));
 }
@@ -117,6 +144,7 @@ void describe_schedule(Fields& fields, train::ScheduleOptions& options) {
   fields.field("gamma", &options.gamma, "multistep: factor on the rate at each milestone");
   fields.section("plateau", "a rate that falls when the monitored metric gets no better",
                  [&](Fields& f) { describe_plateau(f, options.plateau); });
+  restrict_to_kinds(fields, options.kind);
 }
 
 void describe_average(Fields& fields, train::AverageOptions& options) {
@@ -124,6 +152,7 @@ void describe_average(Fields& fields, train::AverageOptions& options) {
   fields.field("every", &options.every, "optimizer steps between two updates");
   fields.field("use", choice(options.use, {"instead", "beside"}),
                "instead: the averaged weights are evaluated and are the result; beside: they are kept as ema.lmb");
+  for (const char* key : {"every", "use"}) fields.only_for(key, "a decay above 0", options.is_on());
 }
 
 void describe_early_stop(Fields& fields, train::EarlyStopOptions& options) {
@@ -252,9 +281,12 @@ void describe(Fields& fields, DataOptions& options) {
   fields.field("dataset", &options.dataset, "fashion-mnist, idx:FOLDER, or synthetic:CLASSESxCxHxW?n=COUNT");
   fields.field("path", &options.path, "folder of the data, where it is not found by itself");
   fields.field("val_size", &options.val_size, "training samples held out for validation");
-  fields.field("train_limit", &options.train_limit, "use only the first so many training samples; 0: all");
-  fields.field("test_limit", &options.test_limit, "use only the first so many test samples; 0: all");
+  fields.field("train_limit", &options.train_limit,
+               "use only so many training samples, of each class its share and the same in every run; 0: all");
+  fields.field("test_limit", &options.test_limit, "use only so many test samples, likewise; 0: all");
   fields.field("batch_size", &options.batch_size, "samples per step");
+  fields.field("drop_last", &options.drop_last,
+               "leave out what is left of the training samples, another part in each epoch, where it fills no batch");
   fields.field("workers", &options.workers, "threads that read ahead; 0: none");
   fields.field("mean", &options.mean, "per channel, of pixels in 0..1; empty: measured on the training set");
   fields.field("stddev", &options.stddev, "per channel; empty: measured on the training set");
@@ -334,6 +366,7 @@ void describe_training(Fields& fields, DistillStage& stage) {
 void describe(Fields& fields, TrainStage& stage) {
   fields.field("model", &stage.model, "which model to train: of `models`, or an earlier stage's result");
   fields.field("name", &stage.name, "of the result; empty: the model's");
+  fields.field("logits", &stage.logits, "which of the model's outputs classifies, where it has several");
   describe_training(fields, stage);
   fields.field("resume_from", &stage.resume_from,
                ".pth of torch.save({model_state_dict, optimizer_state_dict}): weights and momentum to go on from");
@@ -346,6 +379,8 @@ void describe(Fields& fields, DistillStage& stage) {
   fields.field("student", &stage.student, "which model to train");
   fields.field("teacher", &stage.teacher, "which model to learn from; its parameters and buffers stay as they are");
   fields.field("name", &stage.name, "of the result; empty: the student's");
+  fields.field("logits", &stage.logits, "which of the student's outputs classifies, where it has several");
+  fields.field("teacher_logits", &stage.teacher_logits, "which of the teacher's outputs, where it has several");
   fields.field("teacher_outputs", choice(stage.teacher_outputs, {"auto", "live", "cached"}),
                "cached: computed once, possible where nothing is augmented");
   describe_training(fields, stage);
@@ -356,6 +391,7 @@ void describe(Fields& fields, DistillStage& stage) {
 void describe(Fields& fields, EvaluateStage& stage) {
   fields.field("name", &stage.name, "of the result");
   fields.field("models", &stage.models, "which results to compare; empty: all so far");
+  fields.field("logits", &stage.logits, "which output classifies, in models that have several");
   fields.field("batch_size", &stage.batch_size, "samples per call when accuracy is measured");
   fields.field("latency_batch", &stage.latency_batch, "samples per timed call");
   fields.field("latency_runs", &stage.latency_runs, "timed calls per model; 0: latency is not measured");

@@ -17,9 +17,10 @@ struct DataOptions {
   std::string dataset;      // "fashion-mnist", "idx:FOLDER", "synthetic:..."
   std::string path;         // folder of the data, where it is not found by itself
   int64_t val_size = 0;     // samples of the training set held out for validation
-  int64_t train_limit = 0;  // use only the first so many training samples; 0: all
+  int64_t train_limit = 0;  // use only so many training samples, as data/limited.h takes them; 0: all
   int64_t test_limit = 0;   // and test samples
   int64_t batch_size = 128;
+  bool drop_last = true;             // leave out the last batch of an epoch where it is not full
   int64_t workers = 0;               // threads that read ahead
   std::vector<double> mean, stddev;  // normalization; empty: measured on the training set
   int64_t crop_padding = 0;          // pixels of zero around the image before a random crop; 0: no crop
@@ -58,8 +59,9 @@ struct ModelOptions {
 enum class MemoryLayout : uint8_t { contiguous, channels_last };
 
 struct TrainStage {
-  std::string model;  // of `models` or an earlier stage
-  std::string name;   // of the result; empty: the model's
+  std::string model;   // of `models` or an earlier stage
+  std::string name;    // of the result; empty: the model's
+  std::string logits;  // the output that classifies, where there are several; empty: as Outputs::logits() takes it
   train::TrainOptions train{};
   std::vector<std::string> freeze;  // regular expressions: parameters that stay as they are, with their BatchNorms
   std::string resume_from;          // .pth of torch.save with the weights and the optimizer's state to go on from
@@ -76,7 +78,8 @@ enum class TeacherSource : uint8_t {
 
 struct DistillStage {
   std::string student, teacher;
-  std::string name;  // of the result; empty: the student's
+  std::string name;                    // of the result; empty: the student's
+  std::string logits, teacher_logits;  // the outputs that classify, where there are several; empty: Outputs::logits()
   distill::DistillOptions distill{};
   TeacherSource teacher_outputs = TeacherSource::automatic;
   train::TrainOptions train{};
@@ -88,6 +91,7 @@ struct DistillStage {
 struct EvaluateStage {
   std::string name = "evaluate";    // of the result
   std::vector<std::string> models;  // empty: all results so far
+  std::string logits;               // the output that classifies, in models with several; empty: Outputs::logits()
   int64_t batch_size = 256;
   int64_t latency_batch = 1;   // samples per timed call
   int64_t latency_runs = 200;  // timed calls per model; 0: latency is not measured

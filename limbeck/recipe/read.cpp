@@ -163,6 +163,12 @@ class MappingReader : public Fields {
 
   void required(const char* key) override { required_.emplace_back(key); }
 
+  void only_for(const char* key, const char* settings, bool has_effect) override {
+    const YamlNode* node = mapping_.find(key);
+    LIMBECK_CHECK(node == nullptr || has_effect, "{}: '{}' does nothing here: it is there for {}",
+                  document_.key_place(*node), key, settings);
+  }
+
   /// Keys that are read elsewhere.
   void allow(const char* key) { known(key); }
 

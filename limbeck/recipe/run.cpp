@@ -99,6 +99,22 @@ std::optional<Json> obtain(const Stage& stage, StageContext& context, const std:
   return result;
 }
 
+/// Throws what any stage would be refused for, before hours are spent on the first one. A stage that is alone says it
+/// itself before it begins.
+void check_stages(const Recipe& recipe, const StageContext& now) {
+  if (recipe.stages.size() == 1) return;
+  StageContext context = now.quiet_copy();
+  for (std::size_t i = 0; i < recipe.stages.size(); ++i) {
+    const Stage& stage = recipe.stages[i];
+    context.title = title_of(recipe, i);
+    const std::string key = stage_key(context, stage);
+    if (!find_finished(stage, context.workspace(), key)) {
+      std::visit([&](const auto& s) { plan_stage(s, context); }, stage);
+    }
+    add_result(context, stage, key);
+  }
+}
+
 void write_reports(const Workspace& workspace, const Recipe& recipe, const RunResult& result) {
   core::write_file(workspace.root() / "report.json", result.report.dump(2) + "\n");
   std::string markdown = "# " + recipe.name + "\n\n";
@@ -120,13 +136,16 @@ void write_reports(const Workspace& workspace, const Recipe& recipe, const RunRe
 RunResult run(const Recipe& recipe, const RunControl& control) {
   set_threads(recipe);
   const Workspace workspace(recipe.output, WorkspaceUse::work);
-  const DataSource data(adopt_preprocessing(recipe), recipe.seed, data_use(recipe));
+  const AdoptedData adopted = adopt_preprocessing(recipe);
+  const DataSource data(adopted.options, recipe.seed, data_use(recipe));
   StageContext context(recipe, control, workspace, data);
+  check_stages(recipe, context);
   RunResult result;
   Json stages = Json::object();
   for (std::size_t i = 0; i < recipe.stages.size(); ++i) {
     const Stage& stage = recipe.stages[i];
     context.title = title_of(recipe, i, control.trial);
+    if (i == 0 && !adopted.note.empty()) context.note(adopted.note);
     const std::string key = stage_key(context, stage);
     const std::optional<Json> done = obtain(stage, context, key);
     if (!done) return result;
@@ -146,7 +165,7 @@ Json plan(const Recipe& recipe) {
   set_threads(recipe);
   const RunControl control;
   const Workspace workspace(recipe.output, WorkspaceUse::read);
-  const DataSource data(adopt_preprocessing(recipe), recipe.seed, data_use(recipe));
+  const DataSource data(adopt_preprocessing(recipe).options, recipe.seed, data_use(recipe));
   StageContext context(recipe, control, workspace, data);
   Json::Array stages;
   for (std::size_t i = 0; i < recipe.stages.size(); ++i) {

@@ -13,6 +13,7 @@
 #include "limbeck/data/preprocessing.h"
 #include "limbeck/graph/lmb.h"
 #include "limbeck/graph/passes/final_activation.h"
+#include "limbeck/graph/passes/name_logits.h"
 #include "limbeck/load/load.h"
 #include "limbeck/load/transfer.h"
 #include "limbeck/measure/evaluate.h"
@@ -60,6 +61,22 @@ std::vector<std::string> models_of(const Stage& stage, const StageContext& conte
   return compared_models(std::get<EvaluateStage>(stage), context);
 }
 
+/// Of several outputs, none of which is called logits: which is taken.
+void tell_choice(const Outputs& outputs, const std::string& name, const StageContext& context) {
+  std::string taken;
+  std::vector<std::string> others;
+  for (const NamedTensor& output : outputs.tensors) {
+    if (&output.tensor == &outputs.logits()) {
+      taken = output.name;
+    } else {
+      others.push_back(output.name);
+    }
+  }
+  if (others.empty() || taken == "logits") return;
+  context.note(fmt::format("{} has several outputs: '{}' is taken for its logits, not '{}'. Choose with logits: {}",
+                           name, taken, fmt::join(others, "', '"), others.front()));
+}
+
 /// The logits for one image [1, C, H, W] of the data.
 at::Tensor try_out(const Model& model, const std::string& name, const StageContext& context, const at::Tensor& image) {
   const at::NoGradGuard no_grad;
@@ -73,7 +90,9 @@ at::Tensor try_out(const Model& model, const std::string& name, const StageConte
       context.title.kind, name, fmt::join(*taken, ", "), dataset.name(), data::to_string(shape), shape.channels,
       shape.height);
   try {
-    return model.with_own_modes().forward(image, {.state_updates = StateUpdates::discard}).logits();
+    const Outputs outputs = model.with_own_modes().forward(image, {.state_updates = StateUpdates::discard});
+    tell_choice(outputs, name, context);
+    return outputs.logits();
   } catch (const InvalidArgument& error) {
     fail<InvalidArgument>("[{}] model '{}' does not run on an image {} of {}: {}", context.title.kind, name,
                           data::to_string(shape), dataset.name(), error.what());
@@ -93,6 +112,14 @@ void check_fits_data(const Model& model, const std::string& name, const StageCon
 
 at::MemoryFormat memory_format(MemoryLayout layout) {
   return layout == MemoryLayout::channels_last ? at::MemoryFormat::ChannelsLast : at::MemoryFormat::Contiguous;
+}
+
+void name_logits(graph::Graph& graph, const ModelPlace& place, const StageContext& context) {
+  try {
+    passes::name_logits(graph, place.logits);
+  } catch (const InvalidArgument& error) {
+    fail<InvalidArgument>("[{}] model '{}': {}", context.title.kind, place.name, error.what());
+  }
 }
 
 /// Accuracy and loss on the held-out samples, as the trainer asks for them.
@@ -171,8 +198,14 @@ void StageContext::add_result(const std::string& name, const std::string& key, c
   results_.push_back(name);
 }
 
+StageContext StageContext::quiet_copy() const {
+  StageContext copy = *this;
+  copy.is_quiet_ = true;
+  return copy;
+}
+
 void StageContext::note(const std::string& line) const {
-  if (control_.events.on_note) control_.events.on_note(title, line);
+  if (control_.events.on_note && !is_quiet_) control_.events.on_note(title, line);
 }
 
 std::string stage_key(const StageContext& context, const Stage& stage) {
@@ -338,19 +371,35 @@ std::optional<data::Normalize> other_normalization(const Model& model, const Sta
   return own;
 }
 
-void fit_to_data(Model& model, const std::string& name, const StageContext& context, MemoryLayout layout) {
-  model.to(memory_format(layout));
+void fit_to_data(Model& model, const ModelPlace& place, const StageContext& context) {
+  model.to(memory_format(place.layout));
   graph::Graph graph = model.graph();
+  if (!place.logits.empty()) name_logits(graph, place, context);
   graph.metadata[data::kPreprocessingKey] = context.data().preprocessing_json();
   graph.metadata[graph::kLabelsKey] = context.data().labels_json();
   model.set_graph(std::move(graph));
-  check_fits_data(model, name, context, context.test_images(1, layout));
+  check_fits_data(model, place.name, context, context.test_images(1, place.layout));
 }
 
-void fit_to_test(Model& model, const std::string& name, const StageContext& context, MemoryLayout layout,
+void fit_to_test(Model& model, const ModelPlace& place, const StageContext& context,
                  const std::vector<data::Transform>& transforms) {
-  model.to(memory_format(layout));
-  check_fits_data(model, name, context, context.test_images(1, layout, transforms));
+  model.to(memory_format(place.layout));
+  if (!place.logits.empty()) {
+    graph::Graph graph = model.graph();
+    name_logits(graph, place, context);
+    model.set_graph(std::move(graph));
+  }
+  check_fits_data(model, place.name, context, context.test_images(1, place.layout, transforms));
+}
+
+void tell_left_out(const data::Loader& loader, const StageContext& context) {
+  const int64_t all = loader.dataset().size(), left = all - loader.samples_per_epoch();
+  constexpr int64_t kFew = 20;  // one in so many is worth no word
+  if (left * kFew <= all) return;
+  context.note(fmt::format(
+      "{} of {} training samples ({:.0f} %), others in each epoch, fill no batch of {} and are left out: "
+      "data.drop_last: false trains on them too",
+      left, all, 100.0 * static_cast<double>(left) / static_cast<double>(all), loader.options().batch_size));
 }
 
 }  // namespace limbeck::recipe

@@ -54,6 +54,9 @@ class StageContext {
   /// Results so far, in order.
   const std::vector<std::string>& results() const { return results_; }
 
+  /// A copy in which names may come to stand for other results, and that says nothing: for looking ahead.
+  StageContext quiet_copy() const;
+
   StageTitle title;  // of the stage that runs now
   void note(const std::string& line) const;
 
@@ -66,6 +69,7 @@ class StageContext {
   std::string data_key_;
   std::map<std::string, Source> sources_;
   std::vector<std::string> results_;
+  bool is_quiet_ = false;
 };
 
 /// Hash of what a stage depends on: its effective options, the data and the models that it takes.
@@ -123,12 +127,23 @@ void tell_end(const train::TrainSummary& summary, const train::TrainOptions& opt
 /// out since the run was last started, each counted in every epoch.
 core::Json to_json(const train::TrainSummary& summary, const data::Loader& loader);
 
-/// Puts weights of convolutions into the layout and the data's preprocessing and labels into the model's metadata.
-/// Throws InvalidArgument, naming the model, unless it takes the data's images and gives one logit a class.
-void fit_to_data(Model& model, const std::string& name, const StageContext& context, MemoryLayout layout);
+/// A model's place in a stage.
+struct ModelPlace {
+  std::string name;    // of `models` or a result
+  std::string logits;  // the output that classifies; empty: as Outputs::logits() takes it, with a note of the others
+  MemoryLayout layout = MemoryLayout::channels_last;
+};
+
+/// Names the output that classifies, puts weights of convolutions into the layout, and the data's preprocessing and
+/// labels into the model's metadata. Throws InvalidArgument, naming the model, unless it has such an output, takes the
+/// data's images and gives one logit a class.
+void fit_to_data(Model& model, const ModelPlace& place, const StageContext& context);
 
 /// The same for a model that sees images prepared by `transforms`, and says so itself: its metadata stays.
-void fit_to_test(Model& model, const std::string& name, const StageContext& context, MemoryLayout layout,
+void fit_to_test(Model& model, const ModelPlace& place, const StageContext& context,
                  const std::vector<data::Transform>& transforms);
+
+/// Says how many samples an epoch leaves out, where they are more than a few.
+void tell_left_out(const data::Loader& loader, const StageContext& context);
 
 }  // namespace limbeck::recipe

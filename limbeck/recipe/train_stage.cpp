@@ -20,10 +20,18 @@ std::function<void(train::Optimizer&)> resume_optimizer(const Model& model, cons
 
 /// The model as it will be trained.
 Model prepare(const TrainStage& stage, const StageContext& context, Model model) {
-  fit_to_data(model, stage.model, context, stage.memory_format);
+  fit_to_data(model, {stage.model, stage.logits, stage.memory_format}, context);
   if (!stage.resume_from.empty()) load_weights(model, stage.resume_from);
   freeze(model, stage.freeze, context);
   return model;
+}
+
+train::RunControl control_of(const TrainStage& stage, const StageContext& context, const Model& model,
+                             const std::string& key = {}) {
+  train::RunControl control = training_control(context, {stage_name(stage), key, stage.memory_format, stage.log});
+  control.on_start = resume_optimizer(model, stage.resume_from);
+  if (stage.resume_epoch) control.epochs_done = train::read_torch_epoch(stage.resume_from);
+  return control;
 }
 
 }  // namespace
@@ -32,9 +40,8 @@ std::optional<Json> run_stage(const TrainStage& stage, StageContext& context, co
   const std::string name = stage_name(stage);
   const Model model = prepare(stage, context, context.load(stage.model));
   data::Loader loader = context.data().train_loader(stage.memory_format);
-  train::RunControl control = training_control(context, {name, key, stage.memory_format, stage.log});
-  control.on_start = resume_optimizer(model, stage.resume_from);
-  if (stage.resume_epoch) control.epochs_done = train::read_torch_epoch(stage.resume_from);
+  tell_left_out(loader, context);
+  const train::RunControl control = control_of(stage, context, model, key);
   train::check_training(model, {}, stage.train, control);
   context.workspace().begin_stage(name, key);
   const train::TrainSummary summary =
@@ -47,9 +54,11 @@ std::optional<Json> run_stage(const TrainStage& stage, StageContext& context, co
 }
 
 Json plan_stage(const TrainStage& stage, const StageContext& context) {
+  const Model model = prepare(stage, context, context.load_untrained(stage.model));
+  train::check_training(model, {}, stage.train, control_of(stage, context, model));
   const data::Loader loader = context.data().train_loader(stage.memory_format);
   const int64_t steps = train::steps_per_epoch(loader, stage.train.accumulate) * stage.train.epochs;
-  return Json::object({{"model", describe_model(context.load_untrained(stage.model), context)}, {"steps", steps}});
+  return Json::object({{"model", describe_model(model, context)}, {"steps", steps}});
 }
 
 }  // namespace limbeck::recipe

@@ -150,6 +150,24 @@ TEST(ReadRecipe, RefusesChoicesThatThereAreNot) {
             "r.yaml:29:18: 'precision' must be one of fp32, bf16, fp16, got 'fp8'");
 }
 
+TEST(ReadRecipe, RefusesSettingsThatDoNothing) {
+  const auto with = [](const std::string& setting) { return refusal_of_edit("lr: 1.0e-3", setting); };
+  EXPECT_EQ(with("momentum: 0.9"), "r.yaml:17:9: 'momentum' does nothing here: it is there for kind: sgd, lars");
+  EXPECT_EQ(with("nesterov: false"), "r.yaml:17:9: 'nesterov' does nothing here: it is there for kind: sgd");
+  EXPECT_EQ(with("layerwise: {adaptation: all}"),
+            "r.yaml:17:9: 'layerwise' does nothing here: it is there for kind: lamb, lars");
+  const auto schedule = [](const std::string& text) {
+    return refusal_of_edit("{kind: cosine, warmup_epochs: 0.5}", text);
+  };
+  EXPECT_EQ(schedule("{kind: constant, milestones: [3]}"),
+            "r.yaml:20:34: 'milestones' does nothing here: it is there for kind: multistep");
+  EXPECT_EQ(
+      schedule("{warmup_epochs: 1, kind: one_cycle}"),
+      "r.yaml:20:18: 'warmup_epochs' does nothing here: it is there for all kinds but one_cycle, which has its own");
+  EXPECT_EQ(refusal_of_edit("epochs: 2", "ema: {use: beside}"),
+            "r.yaml:14:13: 'use' does nothing here: it is there for a decay above 0");
+}
+
 TEST(ReadRecipe, RefusesMissingKeysAtTheirMapping) {
   expect_starts(refusal_of_edit("name: small\n", ""), "r.yaml:1:1: key 'name' is missing");
   expect_starts(refusal_of_edit("      model: teacher\n", ""), "r.yaml:13:7: key 'model' is missing");

@@ -12,6 +12,7 @@
 #include "limbeck/core/file.h"
 #include "limbeck/core/hash.h"
 #include "limbeck/data/preprocessing.h"
+#include "limbeck/data/transforms/options.h"
 #include "limbeck/graph/builder.h"
 #include "limbeck/graph/lmb.h"
 #include "limbeck/model/modes.h"
@@ -183,11 +184,25 @@ TEST_F(Run, TrainsWithTransformsThatTravelWithTheModel) {
                   "models: {{m: {{file: \"{0}/out/m/model.lmb\"}}}}\nstages: [{{evaluate: {{latency_runs: 0}}}}]\n",
                   folder_.path().string()),
       "r.yaml");
-  const DataSource source(adopt_preprocessing(evaluation), 0);
+  const DataSource source(adopt_preprocessing(evaluation).options, 0);
   ASSERT_EQ(source.test_transforms().size(), 3U);
   EXPECT_EQ(source.normalization().mean, std::vector<float>{0.3F});
   EXPECT_EQ(cached_stages(evaluation), kNothing);
-  EXPECT_TRUE(adopt_preprocessing(recipe()).test_transforms.empty()) << "what is trained is not told by a model";
+  EXPECT_TRUE(adopt_preprocessing(recipe()).note.empty()) << "an architecture says nothing";
+
+  const Recipe continued = parse_recipe(
+      fmt::format("name: y\noutput: {0}/continued\ndata: {{dataset: \"idx:{0}\", batch_size: 16, crop_padding: 1}}\n"
+                  "models: {{m: {{file: \"{0}/out/m/model.lmb\"}}}}\nstages: [{{train: {{model: m}}}}]\n",
+                  folder_.path().string()),
+      "r.yaml");
+  const AdoptedData adopted = adopt_preprocessing(continued);
+  EXPECT_EQ(adopted.note,
+            "images are prepared as m says: resize [9] bilinear, center_crop [8], mean [0.3], stddev [0.3]");
+  const DataSource training(adopted.options, 0);
+  std::vector<std::string> names;
+  for (const data::Transform& transform : training.train_transforms()) names.emplace_back(data::name_of(transform));
+  EXPECT_EQ(names, (std::vector<std::string>{"resize", "center_crop", "random_crop", "normalize"}));
+  EXPECT_EQ(training.image_shape(), (data::ImageShape{1, 8, 8}));
 }
 
 /// An evaluation of two files, trained on images that were prepared in two ways; `more_data` of the recipe's data.
@@ -519,6 +534,116 @@ TEST_F(Run, HooksSeeEveryTrainingAndMayStopIt) {
   EXPECT_FALSE(run(recipe(), control).completed);
   EXPECT_TRUE(run(recipe(), control).completed) << "and go on where it was stopped";
   EXPECT_EQ(steps, (std::vector<int64_t>{1, 2, 3, 4, 5, 6, 7, 8}));
+}
+
+/// `recipe` on a model with two outputs: "aux" gives the negative logits, "main" the logits.
+Recipe with_two_outputs(Recipe recipe, const fs::path& file) {
+  graph::Graph graph = make_model(recipe.models[0].second, 1).graph();
+  const graph::ValueId logits = *graph.train_outputs[0].value.value();
+  graph::Builder builder(graph);
+  builder.outputs({{"aux", builder.call("aten::neg", {logits})}, {"main", logits}});
+  graph::save_lmb(graph, file);
+  ModelOptions& model = recipe.models[0].second;
+  model = {};
+  model.file = file.string();
+  return recipe;
+}
+
+double last_loss(const Recipe& recipe) {
+  const RunResult result = run(recipe, {});
+  const core::JsonView epochs = core::JsonView(result.report, "report")["stages"]["m"]["epochs"];
+  return epochs[epochs.size() - 1]["loss"].as_double();
+}
+
+TEST_F(Run, SaysWhichOfSeveralOutputsIsTakenAndTakesTheOneThatIsChosen) {
+  Recipe several = with_two_outputs(recipe(), folder_.path() / "several.lmb");
+  const std::string note = "m has several outputs: 'aux' is taken for its logits, not 'main'. Choose with logits: main";
+  EXPECT_EQ(notes_of(several), (std::vector<std::string>{note, note})) << "of both stages";
+  training(several).logits = "main";
+  EXPECT_EQ(notes_of(several), std::vector<std::string>{}) << "the trained model keeps the choice";
+  EXPECT_EQ(graph::load_lmb(stage_file("model.lmb")).eval_outputs.at(1).name, "logits");
+  Recipe plain = recipe();
+  plain.models[0].second.file = (folder_.path() / "plain.lmb").string();
+  make_model(recipe().models[0].second, 1).save(plain.models[0].second.file);
+  plain.models[0].second.zoo.clear();
+  plain.models[0].second.options.clear();
+  EXPECT_EQ(last_loss(several), last_loss(plain)) << "as a model with this output alone";
+  training(several).logits = "mian";
+  EXPECT_EQ(refusal(several),
+            "[train] model 'm': [model] there is no output 'mian'. Nearest: main. There are: aux, main");
+}
+
+/// A folder of two classes with four equal images each, of which the first of each part is damaged.
+void write_damaged_folder(const fs::path& root) {
+  for (const std::string part : {"train", "test"}) {
+    for (const std::string label : {"a", "b"}) {
+      fs::create_directories(root / part / label);
+      for (int i = 0; i < 4; ++i)
+        fs::copy_file(LIMBECK_SOURCE_DIR "/tests/data/images/colours_420.jpg",
+                      root / part / label / (std::to_string(i) + ".jpg"));
+    }
+    core::write_file(root / part / "a" / "0.jpg", "no image");
+  }
+}
+
+TEST_F(Run, GoesOnWithoutDamagedImagesEverywhereWhenAsked) {
+  write_damaged_folder(folder_.path() / "images");
+  const auto with = [&](const std::string& on_error) {
+    return parse_recipe(
+        fmt::format(
+            "name: x\noutput: {0}/out\ndata: {{dataset: \"folder:{0}/images\", batch_size: 4, on_error: {1}, "
+            "test_transforms: [{{resize: {{size: [8, 8]}}}}], train_transforms: [{{resize: {{size: [8, 8]}}}}]}}\n"
+            "models: {{m: {{zoo: resnet_basic, options: {{widths: [4, 4], blocks: [1, 1], image_size: 8, "
+            "classes: 2}}}}}}\nstages:\n  - train: {{model: m}}\n  - evaluate: {{latency_runs: 0}}\n",
+            folder_.path().string(), on_error),
+        "r.yaml");
+  };
+  EXPECT_THROW(run(with("raise"), {}), IoError);
+  EXPECT_EQ(notes_of(with("skip")),
+            std::vector<std::string>{"m is measured without 1 of 8 samples, which cannot be read"});
+  const RunResult result = run(with("skip"), {});
+  EXPECT_EQ(result.comparison->rows.at(0).accuracy.num_samples, 7);
+}
+
+/// What is wrong with the second training is said before the first one begins.
+TEST_F(Run, ChecksLaterStagesBeforeTheFirstOneTrains) {
+  std::vector<Recipe> wrong(4, recipe());
+  for (Recipe& one : wrong) {
+    TrainStage second = training(one);
+    second.name = "second";
+    one.stages.insert(one.stages.begin() + 1, second);
+  }
+  std::get<TrainStage>(wrong[0].stages[1]).freeze = {"nowhere"};
+  std::get<TrainStage>(wrong[1].stages[1]).train.optimizer.groups = {{.pattern = "nowhere"}};
+  std::get<EvaluateStage>(wrong[2].stages[2]).latency_runs = 1;
+  std::get<EvaluateStage>(wrong[2].stages[2]).latency_batch = 65;
+  wrong[3].models.push_back({"other", wrong[3].models[0].second});
+  wrong[3].models[1].second.options["classes"] = "5";
+  std::get<TrainStage>(wrong[3].stages[1]).model = "other";
+  for (const Recipe& one : wrong) {
+    EXPECT_NE(refusal(one), "accepted");
+    EXPECT_FALSE(fs::exists(folder_.path() / "out")) << refusal(one);
+  }
+}
+
+TEST_F(Run, SaysHowMuchOfAnEpochIsLeftOutAndTrainsOnItWhenAsked) {
+  Recipe odd = recipe();
+  training(odd).train.epochs = 1;
+  odd.data.batch_size = 50;
+  const std::vector<std::string> notes = notes_of(odd);
+  ASSERT_EQ(notes.size(), 1U);
+  EXPECT_TRUE(notes[0].starts_with("14 of 64 training samples (22 %), others in each epoch, fill no batch of 50"))
+      << notes[0];
+  const auto steps_of = [](const Recipe& recipe) {
+    const RunResult result = run(recipe, {});
+    return core::JsonView(result.report, "report")["stages"]["m"]["steps"].as_int();
+  };
+  EXPECT_EQ(steps_of(odd), 1);
+  odd.data.drop_last = false;
+  EXPECT_EQ(notes_of(odd), std::vector<std::string>{});
+  EXPECT_EQ(steps_of(odd), 2);
+  odd.data.batch_size = 1000;
+  EXPECT_EQ(steps_of(odd), 1) << "a batch of all";
 }
 
 TEST_F(Run, NamesTheDevicesThatThereAre) {
