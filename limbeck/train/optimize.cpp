@@ -3,6 +3,7 @@
 #include <ATen/core/grad_mode.h>
 #include <ATen/ops/full_like.h>
 #include <ATen/ops/isfinite.h>
+#include <c10/util/ScopeExit.h>
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -257,13 +258,14 @@ struct ModelSet::Impl {
   }
 
   /// Updates from the gradients of `num_micro_batches`, whose losses were weighted for options.accumulate of them.
+  /// However it ends, the next backward() starts afresh.
   SetStep update(int64_t num_micro_batches) {
+    const auto end = c10::make_scope_exit([this] { begin_next_step(); });
     refresh();
     const double weight = static_cast<double>(options.accumulate) / static_cast<double>(num_micro_batches);
     const Indices which = busy_optimizers();
     const UpdateDecision decision = decide(which, weight / (scaler ? scaler->scale() : 1.0));
     if (!decision.is_finite && !scaler) fail_not_finite(which);
-    begin_next_step();
     if (scaler) end_iteration(has_overflown || !decision.is_finite);
     if (!decision.is_finite) return {.is_skipped = true};
     step_all(which, decision.gradient_scale);

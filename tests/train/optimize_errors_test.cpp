@@ -158,6 +158,22 @@ TEST_F(OptimizeErrors, StepWithoutBackward) {
   EXPECT_EQ(message_of<InvalidArgument>([&] { set.step(); }), text);
 }
 
+/// A step that throws counts for nothing: the gradients that it had are forgotten, not added to.
+TEST_F(OptimizeErrors, ARefusedStepIsOver) {
+  const OptimizerPtr optimizer = sgd(student.parameters());
+  ModelSet set = optimize({{"student", student, Role::train}}, {optimizer.get()});
+  const at::Tensor parameter = student.parameters("^fc.bias").front();  // no dropout comes after it
+  const auto backward = [&] { set.backward(set.forward("student", batch_of(1).x).logits().sum()); };
+  backward();
+  const at::Tensor expected = parameter.grad().clone();
+  at::Tensor last = student.parameters("^fc.weight").front();
+  last.mutable_grad() = last.grad().to_sparse_csr();
+  EXPECT_THROW(set.step(), Unsupported);
+  backward();
+  EXPECT_TRUE(at::allclose(parameter.grad(), expected, 1e-4, 1e-6));
+  EXPECT_TRUE(set.step().is_updated);
+}
+
 TEST_F(OptimizeErrors, NotFiniteLeavesWeightsAndSaysWhere) {
   const OptimizerPtr optimizer = sgd(student.parameters());
   ModelSet set = optimize({{"student", student, Role::train}}, {optimizer.get()});
