@@ -15,7 +15,6 @@
 #include <ATen/Parallel.h>
 
 #include <algorithm>
-#include <chrono>
 #include <iostream>
 #include <optional>
 #include <sstream>
@@ -23,6 +22,7 @@
 #include <utility>
 #include <vector>
 
+#include "bench/server.h"
 #include "bench/training/machine_peak.h"
 #include "bench/training/step_profile.h"
 #include "limbeck/core/error.h"
@@ -136,13 +136,7 @@ class Server {
   }
 
   std::string times(int count) {
-    std::ostringstream text;
-    for (int i = 0; i < count; ++i) {
-      const auto start = std::chrono::steady_clock::now();
-      trainee_->step(x_, y_);
-      text << std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start).count() << ' ';
-    }
-    return text.str();
+    return limbeck::bench::time_rounds(count, [this] { trainee_->step(x_, y_); });
   }
 
   template <class Times>
@@ -182,10 +176,9 @@ int main(int count, char** words) {
     at::set_num_threads(options.threads);
     const limbeck::CachingAllocatorScope memory;
     Server server(options);
-    for (std::string line; std::getline(std::cin, line);) std::cout << server.answer(line) << std::endl;
+    return limbeck::bench::serve([&](const std::string& line) { return server.answer(line); });
   } catch (const std::exception& error) {
     std::cerr << error.what() << std::endl;
     return 1;
   }
-  return 0;
 }

@@ -15,9 +15,7 @@ import argparse
 import dataclasses
 import math
 import os
-import platform
 import statistics
-import subprocess
 import sys
 import tempfile
 from pathlib import Path
@@ -25,8 +23,9 @@ from pathlib import Path
 import safetensors.torch
 import torch
 
-sys.path.insert(0, str(Path(__file__).parent))
+sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).resolve().parents[1])]
 import models  # noqa: E402
+from side_by_side import Server, alternate, cpu_name  # noqa: E402
 
 # Largest relative difference of a loss from eager's: fp32 is what rounding does over the checked steps.
 LOSS_LIMIT = {"fp32": 1e-3, "bf16": 3e-2}
@@ -36,33 +35,20 @@ KINDS = ["convolution", "matrix product", "attention", "norm", "elementwise, sum
          "optimizer", "rest"]
 
 
-class Side:
-    """A process that answers line by line."""
-
-    def __init__(self, command, environment):
-        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
-                                        env=environment)
+class Side(Server):
+    """A process that answers line by line; one that stops to is left out of its row."""
 
     def ask(self, line):
         try:
-            self.process.stdin.write(line + "\n")
-            self.process.stdin.flush()
-            answer = self.process.stdout.readline()
-        except BrokenPipeError:
-            answer = ""
-        if not answer:
-            raise RuntimeError(f"no answer to '{line}'")
-        return answer.strip()
-
-    def numbers(self, line):
-        return [float(word) for word in self.ask(line).split()]
+            return super().ask(line)
+        except (BrokenPipeError, SystemExit):
+            raise RuntimeError(f"no answer to '{line}'") from None
 
     def close(self):
         try:
-            self.process.stdin.close()
+            super().close()
         except BrokenPipeError:
-            pass
-        self.process.wait()
+            self.process.wait()
 
 
 @dataclasses.dataclass
@@ -97,15 +83,14 @@ def write_problem(row, folder):
 
 
 def sides_of(row, dtype, folder, options):
-    environment = dict(os.environ, OMP_NUM_THREADS=str(options.threads))
     peer = [str(Path(__file__).parent / "peer.py")]
     arguments = [row, str(folder / "weights.pt"), str(folder / "data.pt"), dtype, str(options.threads)]
     sides = {"limbeck": Side([options.server, str(folder / "model.pt2"), str(folder / "data.safetensors"),
-                              "channels_last", dtype, models.ROWS[row][3], str(options.threads)], environment)}
+                              "channels_last", dtype, models.ROWS[row][3], str(options.threads)], options.threads)}
     for kind in options.peers:
-        sides[kind] = Side([sys.executable, *peer, kind, *arguments], environment)
+        sides[kind] = Side([sys.executable, *peer, kind, *arguments], options.threads)
     if options.ipex:
-        sides["ipex"] = Side([options.ipex, "-W", "ignore", *peer, "ipex", *arguments], environment)
+        sides["ipex"] = Side([options.ipex, "-W", "ignore", *peer, "ipex", *arguments], options.threads)
     return sides
 
 
@@ -132,14 +117,10 @@ def loss_error(curves, dtype):
 
 
 def time_rounds(sides, options):
-    rounds = {name: [] for name in sides}
     for side in sides.values():
         side.ask(f"train {options.warm_up}")
-    names = list(sides)
-    for turn in range(options.rounds):
-        for name in names if turn % 2 == 0 else names[::-1]:
-            rounds[name].append(statistics.median(sides[name].numbers(f"train {options.steps}")))
-    return rounds
+    return alternate({name: lambda side=side: statistics.median(side.numbers(f"train {options.steps}"))
+                      for name, side in sides.items()}, options.rounds)
 
 
 def kinds_of(server, steps):
@@ -198,12 +179,6 @@ def title(row):
     return f"{row.name}, batch {batch}, {size}x{size}, {optimizer}, {row.dtype}"
 
 
-def processor():
-    lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
-    names = [line.split(":")[1].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.machine()
-
-
 def print_tables(rows, options):
     peers = [kind for kind in PEERS if any(kind in row.ratios for row in rows)]
     print_table(["row", *(PEERS[kind] for kind in peers), "loss error", "Limbeck", "share of peak"],
@@ -216,7 +191,7 @@ def print_tables(rows, options):
     versions = {kind: row.versions[kind] for row in rows for kind in row.versions}
     print(f"Best peer of each row: geometric mean {math.exp(statistics.mean(map(math.log, best))):.3f}, "
           f"smallest {min(best):.3f}.")
-    print(f"{options.threads} threads, {options.rounds} turns of {options.steps} steps, {processor()}, "
+    print(f"{options.threads} threads, {options.rounds} turns of {options.steps} steps, {cpu_name()}, "
           f"{torch.backends.cpu.get_cpu_capability()}; "
           + "; ".join(f"{PEERS[kind]}: {version}" for kind, version in versions.items()))
 
