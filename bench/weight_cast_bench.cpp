@@ -4,7 +4,7 @@
 //   weight_cast_bench [ROUNDS]
 #include "limbeck/core/machine.h"
 #include "limbeck/model/model.h"
-#include "limbeck/model/weight_cache.h"
+#include "limbeck/model/precision/weight_cache.h"
 #include "limbeck/train/losses.h"
 #include "limbeck/train/optim/optimizer.h"
 #include "limbeck/zoo/zoo.h"

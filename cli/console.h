@@ -6,7 +6,7 @@
 #include <string>
 
 #include "cli/arguments.h"
-#include "limbeck/core/json.h"
+#include "limbeck/core/json/json.h"
 #include "limbeck/core/stop.h"
 #include "limbeck/recipe/run.h"
 

@@ -5,8 +5,8 @@
 #include <sstream>
 
 #include "limbeck/core/error.h"
-#include "limbeck/core/file.h"
-#include "limbeck/core/json.h"
+#include "limbeck/core/files/file.h"
+#include "limbeck/core/json/json.h"
 #include "limbeck/model/inputs.h"
 
 namespace limbeck::cli {

@@ -7,7 +7,7 @@
 #include <string_view>
 
 #include "limbeck/core/error.h"
-#include "limbeck/core/json.h"
+#include "limbeck/core/json/json.h"
 
 namespace limbeck::cli {
 

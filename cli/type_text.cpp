@@ -2,7 +2,7 @@
 
 #include <fmt/ranges.h>
 
-#include "limbeck/graph/words.h"
+#include "limbeck/graph/text/words.h"
 
 namespace limbeck::cli {
 

@@ -7,7 +7,7 @@
 #include "limbeck/data/open_dataset.h"
 #include "limbeck/distill/distiller.h"
 #include "limbeck/distill/tap_pairs.h"
-#include "limbeck/graph/text.h"
+#include "limbeck/graph/text/text.h"
 #include "limbeck/load/load.h"
 #include "limbeck/measure/evaluate.h"
 #include "limbeck/measure/latency.h"

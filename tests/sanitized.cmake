@@ -4,11 +4,11 @@
 #   core_asan_test          the readers of core, without libtorch; few mutations, and 100,000 as a slow entry
 #   readers_asan_test       the other readers, on libtorch; few mutations, and 20,000 as a slow entry
 #   readers_asan_slow_test  the same with all that works on what was read; 100,000 mutations a reader
-set(core_readers "limbeck/core/(error|file|json|safetensors|utf8)")
-set(readers "limbeck/(graph/weights/[^/]*|graph/capture/(archive|guards|program|pytree|symbols|sympy)|graph/(lmb|parse|text)"
+set(core_readers "limbeck/core/(error|utf8|files/|json/)")
+set(readers "limbeck/(graph/weights/(pickle/)?|graph/capture/pt2/|graph/lmb|graph/text/(parse|text)"
             "|data/files/(cifar|class_names|encoded_image|idx|image_|jpeg_|npy|orientation|png_)|recipe/(fields|options|read|schema|yaml))")
 string(JOIN "" readers ${readers})
-set(slow_readers "limbeck/(graph/[^/]*|graph/weights/[^/]*|graph/capture/[^/]*|data/files/(cifar|class_names|encoded_image|idx|image_|jpeg_|npy|orientation|png_)|recipe/[^/]*)")
+set(slow_readers "limbeck/(graph/(text/)?|graph/weights/(pickle/)?|graph/capture/([a-z0-9]*/)?|data/files/(cifar|class_names|encoded_image|idx|image_|jpeg_|npy|orientation|png_)|recipe/)")
 
 # Absolute paths of the repository's sources that begin with `pattern`.
 function(limbeck_asan_sources pattern result)

@@ -14,7 +14,7 @@
 
 #include "bench/server.h"
 #include "limbeck/core/error.h"
-#include "limbeck/core/safetensors.h"
+#include "limbeck/core/files/safetensors.h"
 #include "limbeck/data/files/image_folder.h"
 #include "limbeck/data/files/image_writer.h"
 

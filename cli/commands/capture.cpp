@@ -10,7 +10,7 @@
 #include "cli/preparation.h"
 #include "cli/type_text.h"
 #include "limbeck/core/error.h"
-#include "limbeck/core/file.h"
+#include "limbeck/core/files/file.h"
 #include "limbeck/core/format.h"
 #include "limbeck/core/table.h"
 #include "limbeck/graph/capture/capture.h"

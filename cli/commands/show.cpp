@@ -8,7 +8,7 @@
 #include "cli/preparation.h"
 #include "cli/type_text.h"
 #include "limbeck/core/table.h"
-#include "limbeck/graph/text.h"
+#include "limbeck/graph/text/text.h"
 #include "limbeck/load/load.h"
 #include "limbeck/zoo/zoo.h"
 

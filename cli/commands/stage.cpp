@@ -9,7 +9,7 @@
 #include "cli/recipe_run.h"
 #include "cli/sweep.h"
 #include "limbeck/core/error.h"
-#include "limbeck/core/file.h"
+#include "limbeck/core/files/file.h"
 
 namespace limbeck::cli {
 

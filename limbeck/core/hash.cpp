@@ -5,7 +5,7 @@
 #include <vector>
 
 #include "limbeck/core/error.h"
-#include "limbeck/core/file.h"
+#include "limbeck/core/files/file.h"
 
 namespace limbeck::core {
 namespace {

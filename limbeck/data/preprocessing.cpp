@@ -1,7 +1,7 @@
 #include "limbeck/data/preprocessing.h"
 
 #include "limbeck/core/error.h"
-#include "limbeck/core/json.h"
+#include "limbeck/core/json/json.h"
 #include "limbeck/data/files/image_file.h"
 #include "limbeck/data/transforms/options.h"
 

@@ -2,8 +2,8 @@
 
 #include "limbeck/core/error.h"
 #include "limbeck/core/rng.h"
-#include "limbeck/data/transforms/color.h"
-#include "limbeck/data/transforms/pixels.h"
+#include "limbeck/data/transforms/pixels/color.h"
+#include "limbeck/data/transforms/pixels/pixels.h"
 #include "limbeck/data/transforms/ranges.h"
 
 #include <ATen/ops/empty.h>

@@ -8,7 +8,7 @@
 #include "limbeck/data/dataset.h"
 #include "limbeck/data/transforms/auto_augment.h"
 #include "limbeck/data/transforms/color_jitter.h"
-#include "limbeck/data/transforms/geometry.h"
+#include "limbeck/data/transforms/pixels/geometry.h"
 #include "limbeck/data/transforms/random_erasing.h"
 #include "limbeck/data/transforms/random_resized_crop.h"
 #include "limbeck/data/transforms/sample_key.h"

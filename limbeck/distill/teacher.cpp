@@ -8,7 +8,7 @@
 #include <utility>
 
 #include "limbeck/core/error.h"
-#include "limbeck/core/safetensors.h"
+#include "limbeck/core/files/safetensors.h"
 #include "limbeck/graph/weights/tensors.h"
 #include "limbeck/model/device.h"
 

@@ -9,11 +9,11 @@
 #include <vector>
 
 #include "limbeck/core/error.h"
-#include "limbeck/core/json.h"
-#include "limbeck/core/safetensors.h"
+#include "limbeck/core/files/safetensors.h"
+#include "limbeck/core/json/json.h"
 #include "limbeck/graph/parameter_layout.h"
-#include "limbeck/graph/text.h"
-#include "limbeck/graph/text_reader.h"
+#include "limbeck/graph/text/text.h"
+#include "limbeck/graph/text/text_reader.h"
 #include "limbeck/graph/verify.h"
 #include "limbeck/graph/weights/tensors.h"
 

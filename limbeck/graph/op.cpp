@@ -8,7 +8,7 @@
 
 #include "limbeck/core/error.h"
 #include "limbeck/graph/dispatcher_entry.h"
-#include "limbeck/graph/own_ops.h"
+#include "limbeck/graph/ops/own_ops.h"
 
 namespace limbeck::graph {
 

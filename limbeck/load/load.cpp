@@ -8,7 +8,7 @@
 #include <optional>
 
 #include "limbeck/core/error.h"
-#include "limbeck/core/safetensors.h"
+#include "limbeck/core/files/safetensors.h"
 #include "limbeck/graph/lmb.h"
 #include "limbeck/graph/weights/pth.h"
 #include "limbeck/graph/weights/state_dict.h"

@@ -11,8 +11,8 @@
 #include "limbeck/core/error.h"
 #include "limbeck/graph/call_node.h"
 #include "limbeck/graph/infer.h"
+#include "limbeck/model/precision/weight_cache.h"
 #include "limbeck/model/region_guard.h"
-#include "limbeck/model/weight_cache.h"
 
 namespace limbeck {
 

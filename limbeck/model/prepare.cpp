@@ -9,7 +9,7 @@
 #include "limbeck/core/error.h"
 #include "limbeck/graph/call_node.h"
 #include "limbeck/model/fuse_for_training.h"
-#include "limbeck/model/low_precision_ops.h"
+#include "limbeck/model/precision/low_precision_ops.h"
 #include "limbeck/model/program.h"
 
 namespace limbeck {

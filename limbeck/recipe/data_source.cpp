@@ -7,7 +7,7 @@
 #include <utility>
 
 #include "limbeck/core/error.h"
-#include "limbeck/core/json.h"
+#include "limbeck/core/json/json.h"
 #include "limbeck/data/channel_statistics.h"
 #include "limbeck/data/limited.h"
 #include "limbeck/data/one_size.h"

@@ -4,7 +4,7 @@
 #include <fmt/ranges.h>
 
 #include "limbeck/core/error.h"
-#include "limbeck/core/file.h"
+#include "limbeck/core/files/file.h"
 #include "limbeck/core/machine.h"
 #include "limbeck/data/preprocessing.h"
 #include "limbeck/measure/evaluate.h"

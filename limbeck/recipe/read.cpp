@@ -10,7 +10,7 @@
 #include <set>
 
 #include "limbeck/core/error.h"
-#include "limbeck/core/file.h"
+#include "limbeck/core/files/file.h"
 #include "limbeck/core/overloaded.h"
 
 namespace limbeck::recipe {

@@ -6,7 +6,7 @@
 #include <utility>
 #include <vector>
 
-#include "limbeck/core/json.h"
+#include "limbeck/core/json/json.h"
 #include "limbeck/recipe/options.h"
 #include "limbeck/recipe/yaml.h"
 

@@ -6,7 +6,7 @@
 #include <chrono>
 #include <filesystem>
 
-#include "limbeck/core/file.h"
+#include "limbeck/core/files/file.h"
 #include "limbeck/core/machine.h"
 #include "limbeck/recipe/adopt_preprocessing.h"
 #include "limbeck/recipe/read.h"

@@ -8,7 +8,7 @@
 #include <string>
 #include <vector>
 
-#include "limbeck/core/json.h"
+#include "limbeck/core/json/json.h"
 #include "limbeck/core/stop.h"
 #include "limbeck/recipe/options.h"
 #include "limbeck/report/comparison.h"

@@ -7,7 +7,7 @@
 #include <optional>
 #include <string>
 
-#include "limbeck/core/json.h"
+#include "limbeck/core/json/json.h"
 #include "limbeck/model/model.h"
 #include "limbeck/recipe/data_source.h"
 #include "limbeck/recipe/run.h"

@@ -7,8 +7,8 @@
 #include <set>
 
 #include "limbeck/core/error.h"
-#include "limbeck/core/file.h"
-#include "limbeck/core/json.h"
+#include "limbeck/core/files/file.h"
+#include "limbeck/core/json/json.h"
 #include "limbeck/recipe/workspace.h"
 
 namespace limbeck::recipe {

@@ -12,7 +12,7 @@
 #include <system_error>
 
 #include "limbeck/core/error.h"
-#include "limbeck/core/file.h"
+#include "limbeck/core/files/file.h"
 #include "limbeck/core/log.h"
 
 namespace limbeck::recipe {

@@ -15,7 +15,7 @@
 #include <string>
 #include <vector>
 
-#include "limbeck/core/json.h"
+#include "limbeck/core/json/json.h"
 
 namespace limbeck::recipe {
 

@@ -11,7 +11,7 @@
 #include <tuple>
 
 #include "limbeck/core/error.h"
-#include "limbeck/core/json.h"
+#include "limbeck/core/json/json.h"
 
 namespace limbeck::recipe {
 

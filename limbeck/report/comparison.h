@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-#include "limbeck/core/json.h"
+#include "limbeck/core/json/json.h"
 #include "limbeck/measure/accuracy.h"
 #include "limbeck/measure/latency.h"
 

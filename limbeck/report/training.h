@@ -3,7 +3,7 @@
 
 #include <string>
 
-#include "limbeck/core/json.h"
+#include "limbeck/core/json/json.h"
 
 namespace limbeck::report {
 

@@ -7,7 +7,7 @@
 #include <utility>
 #include <vector>
 
-#include "limbeck/core/json.h"
+#include "limbeck/core/json/json.h"
 
 namespace limbeck::report {
 

@@ -11,8 +11,8 @@
 #include <utility>
 
 #include "limbeck/core/error.h"
-#include "limbeck/core/file.h"
-#include "limbeck/core/json.h"
+#include "limbeck/core/files/file.h"
+#include "limbeck/core/json/json.h"
 #include "limbeck/core/log.h"
 #include "limbeck/graph/lmb.h"
 #include "limbeck/graph/weights/state_dict.h"

@@ -4,7 +4,7 @@
 
 #include <cstdint>
 
-#include "limbeck/core/json.h"
+#include "limbeck/core/json/json.h"
 
 namespace limbeck::train {
 

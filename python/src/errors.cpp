@@ -4,7 +4,7 @@
 
 #include "limbeck/core/error.h"
 #include "python/src/bindings.h"
-#include "python/src/python_dataset.h"
+#include "python/src/data/python_dataset.h"
 
 namespace limbeck::python {
 

@@ -15,15 +15,15 @@
 #include "limbeck/data/fingerprint.h"
 #include "limbeck/data/transforms/options.h"
 #include "limbeck/distill/distiller.h"
-#include "limbeck/graph/text.h"
+#include "limbeck/graph/text/text.h"
 #include "limbeck/measure/evaluate.h"
 #include "limbeck/model/device.h"
 #include "limbeck/recipe/read.h"
 #include "limbeck/train/loop/final_activation.h"
 #include "python/src/bindings.h"
+#include "python/src/data/loader.h"
 #include "python/src/hooks.h"
 #include "python/src/keywords.h"
-#include "python/src/loader.h"
 
 namespace limbeck::python {
 

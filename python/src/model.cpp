@@ -6,7 +6,7 @@
 
 #include "limbeck/core/error.h"
 #include "limbeck/graph/capture/capture.h"
-#include "limbeck/graph/text.h"
+#include "limbeck/graph/text/text.h"
 #include "limbeck/load/load.h"
 #include "limbeck/model/modes.h"
 #include "python/src/bindings.h"

@@ -1,5 +1,5 @@
 #include "python/src/bindings.h"
-#include "python/src/data.h"
+#include "python/src/data/data.h"
 
 PYBIND11_MODULE(_core, module) {
   using namespace limbeck::python;

@@ -5,7 +5,7 @@
 #include <vector>
 
 #include "limbeck/core/error.h"
-#include "limbeck/core/json.h"
+#include "limbeck/core/json/json.h"
 #include "limbeck/train/optimize.h"
 #include "python/src/bindings.h"
 #include "python/src/outputs.h"

@@ -11,8 +11,8 @@
 #include <utility>
 #include <vector>
 
-#include "limbeck/core/file.h"
-#include "limbeck/core/json.h"
+#include "limbeck/core/files/file.h"
+#include "limbeck/core/json/json.h"
 
 namespace limbeck::testing {
 

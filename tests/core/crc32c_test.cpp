@@ -1,10 +1,10 @@
-#include "limbeck/core/crc32c.h"
+#include "limbeck/core/files/crc32c.h"
 
 #include <gtest/gtest.h>
 
 #include <vector>
 
-#include "limbeck/core/file.h"
+#include "limbeck/core/files/file.h"
 
 namespace limbeck::core {
 namespace {

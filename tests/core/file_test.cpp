@@ -1,4 +1,4 @@
-#include "limbeck/core/file.h"
+#include "limbeck/core/files/file.h"
 
 #include <gtest/gtest.h>
 #include <sys/resource.h>

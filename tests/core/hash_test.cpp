@@ -3,7 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "limbeck/core/error.h"
-#include "limbeck/core/file.h"
+#include "limbeck/core/files/file.h"
 
 namespace limbeck::core {
 namespace {

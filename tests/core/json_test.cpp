@@ -1,4 +1,4 @@
-#include "limbeck/core/json.h"
+#include "limbeck/core/json/json.h"
 
 #include <gtest/gtest.h>
 

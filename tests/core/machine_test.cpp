@@ -5,7 +5,7 @@
 
 #include <thread>
 
-#include "limbeck/core/file.h"
+#include "limbeck/core/files/file.h"
 
 namespace limbeck::core {
 namespace {

@@ -1,4 +1,4 @@
-#include "limbeck/core/safetensors.h"
+#include "limbeck/core/files/safetensors.h"
 
 #include <gtest/gtest.h>
 
@@ -8,7 +8,7 @@
 #include <functional>
 
 #include "limbeck/core/error.h"
-#include "limbeck/core/json.h"
+#include "limbeck/core/json/json.h"
 #include "tests/support/mutation.h"
 
 namespace limbeck::core {

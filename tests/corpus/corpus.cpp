@@ -9,8 +9,8 @@
 #include <cstdlib>
 
 #include "limbeck/core/error.h"
-#include "limbeck/core/file.h"
-#include "limbeck/core/safetensors.h"
+#include "limbeck/core/files/file.h"
+#include "limbeck/core/files/safetensors.h"
 #include "limbeck/graph/weights/tensors.h"
 
 namespace limbeck::testing {

@@ -9,7 +9,7 @@
 #include <string>
 #include <vector>
 
-#include "limbeck/core/json.h"
+#include "limbeck/core/json/json.h"
 #include "limbeck/graph/graph.h"
 #include "limbeck/model/model.h"
 

@@ -5,7 +5,7 @@
 
 #include <torch/csrc/autograd/autograd.h>
 
-#include "limbeck/core/safetensors.h"
+#include "limbeck/core/files/safetensors.h"
 #include "limbeck/graph/capture/capture.h"
 #include "limbeck/graph/weights/tensors.h"
 #include "limbeck/model/model.h"

@@ -5,7 +5,7 @@
 #include <filesystem>
 
 #include "limbeck/core/error.h"
-#include "limbeck/core/file.h"
+#include "limbeck/core/files/file.h"
 #include "limbeck/data/open_dataset.h"
 
 namespace limbeck::data {

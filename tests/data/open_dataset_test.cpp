@@ -1,7 +1,7 @@
 #include "limbeck/data/open_dataset.h"
 
 #include "limbeck/core/error.h"
-#include "limbeck/core/file.h"
+#include "limbeck/core/files/file.h"
 #include "limbeck/data/files/idx_dataset.h"
 #include "limbeck/data/synthetic.h"
 #include "limbeck/data/transforms.h"

@@ -1,7 +1,7 @@
 // Preprocessing and transforms in models' files are hostile text.
 #include <gtest/gtest.h>
 
-#include "limbeck/core/json.h"
+#include "limbeck/core/json/json.h"
 #include "limbeck/data/preprocessing.h"
 #include "limbeck/data/transforms/options.h"
 #include "tests/support/mutation.h"

@@ -1,4 +1,4 @@
-#include "limbeck/data/transforms/resize.h"
+#include "limbeck/data/transforms/pixels/resize.h"
 
 #include <ATen/ATen.h>
 #include <gtest/gtest.h>

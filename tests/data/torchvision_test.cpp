@@ -11,13 +11,13 @@
 #include <map>
 
 #include "limbeck/core/error.h"
-#include "limbeck/core/json.h"
-#include "limbeck/core/safetensors.h"
+#include "limbeck/core/files/safetensors.h"
+#include "limbeck/core/json/json.h"
 #include "limbeck/core/table.h"
 #include "limbeck/data/transforms.h"
-#include "limbeck/data/transforms/color.h"
 #include "limbeck/data/transforms/options.h"
-#include "limbeck/data/transforms/tone.h"
+#include "limbeck/data/transforms/pixels/color.h"
+#include "limbeck/data/transforms/pixels/tone.h"
 
 namespace limbeck::data {
 namespace {

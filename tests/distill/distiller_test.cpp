@@ -4,7 +4,7 @@
 #include <gtest/gtest.h>
 
 #include "limbeck/core/error.h"
-#include "limbeck/core/file.h"
+#include "limbeck/core/files/file.h"
 #include "limbeck/data/open_dataset.h"
 #include "limbeck/zoo/zoo.h"
 

@@ -4,8 +4,8 @@
 #include <gtest/gtest.h>
 
 #include "limbeck/core/error.h"
-#include "limbeck/core/file.h"
-#include "limbeck/core/json.h"
+#include "limbeck/core/files/file.h"
+#include "limbeck/core/json/json.h"
 #include "limbeck/train/losses.h"
 
 namespace limbeck::distill {

@@ -5,7 +5,7 @@
 
 #include "limbeck/core/error.h"
 #include "limbeck/graph/builder.h"
-#include "limbeck/graph/text.h"
+#include "limbeck/graph/text/text.h"
 
 namespace limbeck::graph {
 namespace {

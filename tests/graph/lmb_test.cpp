@@ -9,10 +9,10 @@
 #include <functional>
 
 #include "limbeck/core/error.h"
-#include "limbeck/core/file.h"
-#include "limbeck/core/json.h"
-#include "limbeck/core/safetensors.h"
-#include "limbeck/graph/text.h"
+#include "limbeck/core/files/file.h"
+#include "limbeck/core/files/safetensors.h"
+#include "limbeck/core/json/json.h"
+#include "limbeck/graph/text/text.h"
 #include "tests/support/mutation.h"
 
 namespace limbeck::graph {

@@ -4,7 +4,7 @@
 #include <gtest/gtest.h>
 
 #include "limbeck/core/error.h"
-#include "limbeck/graph/text.h"
+#include "limbeck/graph/text/text.h"
 
 namespace limbeck::graph {
 namespace {

@@ -10,8 +10,8 @@
 #include "limbeck/graph/call_node.h"
 #include "limbeck/graph/infer.h"
 #include "limbeck/graph/ops/rows.h"
-#include "limbeck/graph/text.h"
-#include "limbeck/graph/text_reader.h"
+#include "limbeck/graph/text/text.h"
+#include "limbeck/graph/text/text_reader.h"
 
 namespace limbeck::graph {
 namespace {

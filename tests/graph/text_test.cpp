@@ -1,4 +1,4 @@
-#include "limbeck/graph/text.h"
+#include "limbeck/graph/text/text.h"
 
 #include <ATen/ATen.h>
 #include <gtest/gtest.h>
@@ -8,7 +8,7 @@
 
 #include "limbeck/core/error.h"
 #include "limbeck/graph/builder.h"
-#include "limbeck/graph/text_reader.h"
+#include "limbeck/graph/text/text_reader.h"
 #include "limbeck/graph/verify.h"
 #include "tests/support/mutation.h"
 

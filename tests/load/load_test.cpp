@@ -6,7 +6,7 @@
 #include <filesystem>
 
 #include "limbeck/core/error.h"
-#include "limbeck/core/file.h"
+#include "limbeck/core/files/file.h"
 #include "limbeck/graph/weights/tensors.h"
 
 namespace limbeck {

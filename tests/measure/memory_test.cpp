@@ -1,7 +1,7 @@
 #include "limbeck/measure/memory.h"
 
 #include "limbeck/core/error.h"
-#include "limbeck/core/file.h"
+#include "limbeck/core/files/file.h"
 
 #include <gtest/gtest.h>
 

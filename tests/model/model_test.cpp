@@ -7,7 +7,7 @@
 #include <filesystem>
 
 #include "limbeck/core/error.h"
-#include "limbeck/core/file.h"
+#include "limbeck/core/files/file.h"
 #include "limbeck/graph/builder.h"
 #include "limbeck/graph/lmb.h"
 #include "limbeck/model/modes.h"

@@ -1,4 +1,4 @@
-#include "limbeck/model/weight_cache.h"
+#include "limbeck/model/precision/weight_cache.h"
 
 #include <ATen/ATen.h>
 #include <ATen/core/grad_mode.h>

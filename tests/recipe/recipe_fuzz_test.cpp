@@ -1,6 +1,6 @@
 #include <gtest/gtest.h>
 
-#include "limbeck/core/file.h"
+#include "limbeck/core/files/file.h"
 #include "limbeck/recipe/read.h"
 #include "tests/support/mutation.h"
 

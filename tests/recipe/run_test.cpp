@@ -9,7 +9,7 @@
 #include <set>
 
 #include "limbeck/core/error.h"
-#include "limbeck/core/file.h"
+#include "limbeck/core/files/file.h"
 #include "limbeck/core/hash.h"
 #include "limbeck/data/preprocessing.h"
 #include "limbeck/data/transforms/options.h"

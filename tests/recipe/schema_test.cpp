@@ -5,7 +5,7 @@
 #include <set>
 
 #include "limbeck/core/error.h"
-#include "limbeck/core/file.h"
+#include "limbeck/core/files/file.h"
 #include "limbeck/recipe/read.h"
 
 namespace limbeck::recipe {

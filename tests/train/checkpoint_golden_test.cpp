@@ -6,7 +6,7 @@
 #include <cstdlib>
 #include <filesystem>
 
-#include "limbeck/core/file.h"
+#include "limbeck/core/files/file.h"
 #include "tests/train/tiny_network.h"
 
 namespace limbeck::train {

@@ -4,7 +4,7 @@
 
 #include <limits>
 
-#include "limbeck/core/file.h"
+#include "limbeck/core/files/file.h"
 #include "tests/train/tiny_network.h"
 
 namespace limbeck::train {

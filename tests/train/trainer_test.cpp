@@ -6,7 +6,7 @@
 #include <limits>
 
 #include "limbeck/core/error.h"
-#include "limbeck/core/file.h"
+#include "limbeck/core/files/file.h"
 #include "limbeck/graph/lmb.h"
 #include "limbeck/train/losses.h"
 #include "tests/train/tiny_network.h"

@@ -8,7 +8,7 @@
 
 #include <cstdlib>
 
-#include "limbeck/core/safetensors.h"
+#include "limbeck/core/files/safetensors.h"
 #include "limbeck/graph/weights/tensors.h"
 #include "limbeck/model/model.h"
 #include "limbeck/zoo/zoo.h"

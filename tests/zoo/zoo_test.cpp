@@ -9,7 +9,7 @@
 
 #include "limbeck/core/error.h"
 #include "limbeck/graph/infer.h"
-#include "limbeck/graph/text.h"
+#include "limbeck/graph/text/text.h"
 #include "limbeck/graph/verify.h"
 
 namespace limbeck::zoo {

@@ -1,8 +1,8 @@
 #include "limbeck/data/files/array_dataset.h"
 
 #include "limbeck/core/error.h"
-#include "limbeck/core/json.h"
-#include "limbeck/core/safetensors.h"
+#include "limbeck/core/files/safetensors.h"
+#include "limbeck/core/json/json.h"
 #include "limbeck/data/files/class_names.h"
 #include "limbeck/data/files/npy.h"
 #include "limbeck/data/memory_dataset.h"

@@ -1,7 +1,7 @@
 #include "limbeck/data/files/cifar.h"
 
 #include "limbeck/core/error.h"
-#include "limbeck/core/file.h"
+#include "limbeck/core/files/file.h"
 #include "limbeck/data/files/class_names.h"
 #include "limbeck/data/memory_dataset.h"
 

@@ -1,7 +1,7 @@
 #include "limbeck/data/files/idx.h"
 
 #include "limbeck/core/error.h"
-#include "limbeck/core/file.h"
+#include "limbeck/core/files/file.h"
 
 #include <fmt/ranges.h>
 #include <zlib.h>

@@ -1,6 +1,6 @@
 #include "limbeck/data/files/image_file.h"
 
-#include "limbeck/core/file.h"
+#include "limbeck/core/files/file.h"
 #include "limbeck/data/files/encoded_image.h"
 
 namespace limbeck::data {

@@ -1,7 +1,7 @@
 #include "limbeck/data/files/image_folder.h"
 
 #include "limbeck/core/error.h"
-#include "limbeck/core/file.h"
+#include "limbeck/core/files/file.h"
 #include "limbeck/core/hash.h"
 #include "limbeck/core/utf8.h"
 #include "limbeck/data/files/encoded_image.h"

@@ -1,7 +1,7 @@
 #include "limbeck/data/files/image_writer.h"
 
 #include "limbeck/core/error.h"
-#include "limbeck/data/transforms/pixels.h"
+#include "limbeck/data/transforms/pixels/pixels.h"
 #include "limbeck/data/transforms/ranges.h"
 
 #include <ATen/ops/from_blob.h>

@@ -1,10 +1,10 @@
 #include "limbeck/data/transforms/auto_augment.h"
 
 #include "limbeck/core/error.h"
-#include "limbeck/data/transforms/affine.h"
 #include "limbeck/data/transforms/augment_policies.h"
-#include "limbeck/data/transforms/color.h"
-#include "limbeck/data/transforms/tone.h"
+#include "limbeck/data/transforms/pixels/affine.h"
+#include "limbeck/data/transforms/pixels/color.h"
+#include "limbeck/data/transforms/pixels/tone.h"
 
 #include <array>
 #include <cmath>

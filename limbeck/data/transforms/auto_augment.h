@@ -4,7 +4,7 @@
 // pixel and a fill of zero, its defaults.
 #pragma once
 
-#include "limbeck/data/transforms/geometry.h"
+#include "limbeck/data/transforms/pixels/geometry.h"
 #include "limbeck/data/transforms/sample_key.h"
 
 #include <string_view>

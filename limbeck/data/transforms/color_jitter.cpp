@@ -1,6 +1,6 @@
 #include "limbeck/data/transforms/color_jitter.h"
 
-#include "limbeck/data/transforms/color.h"
+#include "limbeck/data/transforms/pixels/color.h"
 #include "limbeck/data/transforms/ranges.h"
 
 #include <algorithm>

@@ -3,7 +3,7 @@
 // with the last, by one lambda a batch.
 #pragma once
 
-#include "limbeck/data/transforms/geometry.h"
+#include "limbeck/data/transforms/pixels/geometry.h"
 #include "limbeck/data/transforms/sample_key.h"
 
 #include <optional>

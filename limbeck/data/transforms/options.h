@@ -2,7 +2,7 @@
 // and keys are torchvision's, in snake_case.
 #pragma once
 
-#include "limbeck/core/json.h"
+#include "limbeck/core/json/json.h"
 #include "limbeck/data/transforms.h"
 
 #include <functional>

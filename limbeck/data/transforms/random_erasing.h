@@ -1,7 +1,7 @@
 // Overwrites a random rectangle: Zhong et al. 2017 (arXiv:1708.04896), algorithm 1, as torchvision's RandomErasing.
 #pragma once
 
-#include "limbeck/data/transforms/geometry.h"
+#include "limbeck/data/transforms/pixels/geometry.h"
 #include "limbeck/data/transforms/sample_key.h"
 
 #include <optional>

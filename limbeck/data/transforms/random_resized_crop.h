@@ -2,7 +2,7 @@
 // torchvision's RandomResizedCrop.
 #pragma once
 
-#include "limbeck/data/transforms/geometry.h"
+#include "limbeck/data/transforms/pixels/geometry.h"
 #include "limbeck/data/transforms/sample_key.h"
 
 namespace limbeck::data {

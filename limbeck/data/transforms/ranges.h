@@ -1,7 +1,7 @@
 // Options that are ranges or sizes, as torchvision writes them: lists of one or two numbers.
 #pragma once
 
-#include "limbeck/data/transforms/resize.h"
+#include "limbeck/data/transforms/pixels/resize.h"
 
 #include <string>
 #include <vector>

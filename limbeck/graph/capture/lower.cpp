@@ -10,8 +10,8 @@
 
 #include "limbeck/core/error.h"
 #include "limbeck/graph/builder.h"
-#include "limbeck/graph/capture/guards.h"
-#include "limbeck/graph/capture/pytree.h"
+#include "limbeck/graph/capture/pt2/guards.h"
+#include "limbeck/graph/capture/pt2/pytree.h"
 
 namespace limbeck::capture {
 

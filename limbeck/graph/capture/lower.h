@@ -7,8 +7,8 @@
 #include <string>
 #include <vector>
 
-#include "limbeck/graph/capture/archive.h"
-#include "limbeck/graph/capture/program.h"
+#include "limbeck/graph/capture/pt2/archive.h"
+#include "limbeck/graph/capture/pt2/program.h"
 #include "limbeck/graph/graph.h"
 
 namespace limbeck::capture {

@@ -8,8 +8,8 @@
 
 #include "limbeck/core/error.h"
 #include "limbeck/core/utf8.h"
-#include "limbeck/graph/weights/pickle.h"
-#include "limbeck/graph/weights/storage_dtype.h"
+#include "limbeck/graph/weights/pickle/pickle.h"
+#include "limbeck/graph/weights/pickle/storage_dtype.h"
 
 namespace limbeck::weights {
 namespace {

@@ -11,7 +11,7 @@
 #include <string_view>
 #include <unordered_map>
 
-#include "limbeck/graph/weights/pickle_value.h"
+#include "limbeck/graph/weights/pickle/pickle_value.h"
 #include "limbeck/graph/weights/tensor_storage.h"
 
 namespace limbeck::weights {

@@ -9,11 +9,11 @@
 #include <vector>
 
 #include "limbeck/core/error.h"
-#include "limbeck/core/file.h"
+#include "limbeck/core/files/file.h"
 #include "limbeck/core/overloaded.h"
-#include "limbeck/graph/weights/pickle.h"
-#include "limbeck/graph/weights/pickle_writer.h"
-#include "limbeck/graph/weights/storage_dtype.h"
+#include "limbeck/graph/weights/pickle/pickle.h"
+#include "limbeck/graph/weights/pickle/pickle_writer.h"
+#include "limbeck/graph/weights/pickle/storage_dtype.h"
 
 namespace limbeck::weights {
 namespace {

@@ -6,7 +6,7 @@
 #include <filesystem>
 #include <span>
 
-#include "limbeck/graph/weights/saved_value.h"
+#include "limbeck/graph/weights/pickle/saved_value.h"
 #include "limbeck/graph/weights/tensor_storage.h"
 
 namespace limbeck::weights {

@@ -8,7 +8,7 @@
 #include <optional>
 
 #include "limbeck/core/error.h"
-#include "limbeck/core/file.h"
+#include "limbeck/core/files/file.h"
 
 namespace limbeck::weights {
 namespace {

@@ -9,7 +9,7 @@
 #include <utility>
 
 #include "limbeck/core/error.h"
-#include "limbeck/core/json.h"
+#include "limbeck/core/json/json.h"
 
 namespace limbeck::weights {
 namespace {

@@ -10,7 +10,7 @@
 #include <span>
 #include <vector>
 
-#include "limbeck/core/safetensors.h"
+#include "limbeck/core/files/safetensors.h"
 #include "limbeck/graph/weights/tensor_storage.h"
 
 namespace limbeck::weights {

@@ -7,7 +7,7 @@
 
 #include "limbeck/core/error.h"
 #include "limbeck/core/utf8.h"
-#include "limbeck/graph/weights/pickle_value.h"
+#include "limbeck/graph/weights/pickle/pickle_value.h"
 
 namespace limbeck::weights {
 namespace {

@@ -7,9 +7,9 @@
 #include <bit>
 #include <chrono>
 
-#include "limbeck/core/crc32c.h"
 #include "limbeck/core/error.h"
-#include "limbeck/core/file.h"
+#include "limbeck/core/files/crc32c.h"
+#include "limbeck/core/files/file.h"
 
 namespace limbeck::train {
 

@@ -6,7 +6,7 @@
 #include <string_view>
 
 #include "limbeck/core/error.h"
-#include "limbeck/core/file.h"
+#include "limbeck/core/files/file.h"
 
 namespace limbeck::train {
 

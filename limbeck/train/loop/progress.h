@@ -6,7 +6,7 @@
 #include <optional>
 #include <vector>
 
-#include "limbeck/core/json.h"
+#include "limbeck/core/json/json.h"
 #include "limbeck/data/loader.h"
 
 namespace limbeck::train {

@@ -3,7 +3,7 @@
 
 #include <cstdint>
 
-#include "limbeck/model/weight_cache.h"
+#include "limbeck/model/precision/weight_cache.h"
 #include "limbeck/train/loop/accumulation.h"
 #include "limbeck/train/trainer.h"
 

@@ -5,7 +5,7 @@
 #include <cstdint>
 #include <string_view>
 
-#include "limbeck/model/low_precision_ops.h"
+#include "limbeck/model/precision/low_precision_ops.h"
 
 namespace limbeck::train {
 

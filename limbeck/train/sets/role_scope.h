@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "limbeck/model/model.h"
-#include "limbeck/model/weight_cache.h"
+#include "limbeck/model/precision/weight_cache.h"
 #include "limbeck/train/precision.h"
 #include "limbeck/train/sets/role.h"
 #include "limbeck/train/sets/set_member.h"

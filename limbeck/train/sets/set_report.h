@@ -5,7 +5,7 @@
 #include <string>
 #include <vector>
 
-#include "limbeck/core/json.h"
+#include "limbeck/core/json/json.h"
 #include "limbeck/train/precision.h"
 #include "limbeck/train/sets/role.h"
 #include "limbeck/train/sets/set_member.h"

@@ -1,8 +1,8 @@
 #include "limbeck/data/files/array_dataset.h"
 
 #include "limbeck/core/error.h"
-#include "limbeck/core/file.h"
-#include "limbeck/core/safetensors.h"
+#include "limbeck/core/files/file.h"
+#include "limbeck/core/files/safetensors.h"
 #include "limbeck/data/fingerprint.h"
 #include "limbeck/data/open_dataset.h"
 

@@ -1,7 +1,7 @@
 #include "limbeck/data/files/cifar.h"
 
 #include "limbeck/core/error.h"
-#include "limbeck/core/file.h"
+#include "limbeck/core/files/file.h"
 #include "limbeck/data/open_dataset.h"
 #include "tests/support/mutation.h"
 

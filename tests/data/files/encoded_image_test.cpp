@@ -1,7 +1,7 @@
 #include "limbeck/data/files/encoded_image.h"
 
 #include "limbeck/core/error.h"
-#include "limbeck/core/file.h"
+#include "limbeck/core/files/file.h"
 #include "limbeck/core/rng.h"
 #include "limbeck/data/files/orientation.h"
 #include "tests/support/mutation.h"

@@ -1,7 +1,7 @@
 #include "limbeck/data/files/image_file.h"
 
 #include "limbeck/core/error.h"
-#include "limbeck/core/file.h"
+#include "limbeck/core/files/file.h"
 #include "tests/support/mutation.h"
 
 #include <ATen/ATen.h>

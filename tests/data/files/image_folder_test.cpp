@@ -1,7 +1,7 @@
 #include "limbeck/data/files/image_folder.h"
 
 #include "limbeck/core/error.h"
-#include "limbeck/core/file.h"
+#include "limbeck/core/files/file.h"
 #include "limbeck/data/fingerprint.h"
 #include "limbeck/data/loader.h"
 #include "limbeck/data/open_dataset.h"

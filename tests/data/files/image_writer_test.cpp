@@ -5,7 +5,7 @@
 #include <gtest/gtest.h>
 
 #include "limbeck/core/error.h"
-#include "limbeck/core/file.h"
+#include "limbeck/core/files/file.h"
 #include "limbeck/data/loader.h"
 
 namespace limbeck::data {

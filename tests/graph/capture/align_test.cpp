@@ -1,4 +1,4 @@
-#include "limbeck/graph/capture/align.h"
+#include "limbeck/graph/capture/pair/align.h"
 
 #include <gtest/gtest.h>
 

@@ -5,14 +5,14 @@
 #include <memory>
 
 #include "limbeck/core/error.h"
-#include "limbeck/core/file.h"
-#include "limbeck/graph/capture/archive.h"
-#include "limbeck/graph/capture/decomposed.h"
-#include "limbeck/graph/capture/drop_path.h"
-#include "limbeck/graph/capture/functionalize.h"
+#include "limbeck/core/files/file.h"
+#include "limbeck/graph/capture/decomposed/decomposed.h"
+#include "limbeck/graph/capture/decomposed/drop_path.h"
+#include "limbeck/graph/capture/functional/functionalize.h"
 #include "limbeck/graph/capture/lower.h"
-#include "limbeck/graph/capture/merge.h"
-#include "limbeck/graph/capture/mode.h"
+#include "limbeck/graph/capture/pair/merge.h"
+#include "limbeck/graph/capture/pair/mode.h"
+#include "limbeck/graph/capture/pt2/archive.h"
 #include "tests/graph/capture/golden.h"
 #include "tests/support/mutation.h"
 

@@ -6,7 +6,7 @@
 #include <fstream>
 
 #include "limbeck/core/error.h"
-#include "limbeck/core/file.h"
+#include "limbeck/core/files/file.h"
 #include "limbeck/graph/verify.h"
 #include "tests/graph/capture/golden.h"
 #include "tests/support/golden_machine.h"

@@ -1,8 +1,8 @@
 // What decomposed graphs write to buffers: running statistics and values that forward uses too.
 #include <gtest/gtest.h>
 
-#include "limbeck/graph/capture/decomposed.h"
-#include "limbeck/graph/text.h"
+#include "limbeck/graph/capture/decomposed/decomposed.h"
+#include "limbeck/graph/text/text.h"
 #include "tests/graph/capture/golden.h"
 
 namespace limbeck::capture {

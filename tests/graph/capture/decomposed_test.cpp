@@ -1,9 +1,9 @@
 // Rewrites of decomposed graphs by text: what is raised, and what only looks like it.
-#include "limbeck/graph/capture/decomposed.h"
+#include "limbeck/graph/capture/decomposed/decomposed.h"
 
 #include <gtest/gtest.h>
 
-#include "limbeck/graph/text.h"
+#include "limbeck/graph/text/text.h"
 
 namespace limbeck::capture {
 namespace {

@@ -1,4 +1,4 @@
-#include "limbeck/graph/capture/functionalize.h"
+#include "limbeck/graph/capture/functional/functionalize.h"
 
 #include <ATen/ATen.h>
 #include <ATen/core/function_schema.h>
@@ -8,7 +8,7 @@
 #include <set>
 
 #include "limbeck/core/error.h"
-#include "limbeck/graph/capture/aliasing.h"
+#include "limbeck/graph/capture/functional/aliasing.h"
 #include "limbeck/graph/passes/reference_run.h"
 #include "tests/graph/capture/raw_graphs.h"
 

@@ -2,7 +2,7 @@
 
 #include <ATen/ATen.h>
 
-#include "limbeck/core/safetensors.h"
+#include "limbeck/core/files/safetensors.h"
 #include "limbeck/graph/passes/reference_run.h"
 #include "limbeck/graph/weights/tensors.h"
 

@@ -1,4 +1,4 @@
-#include "limbeck/graph/capture/guards.h"
+#include "limbeck/graph/capture/pt2/guards.h"
 
 #include <gtest/gtest.h>
 

@@ -1,11 +1,11 @@
-#include "limbeck/graph/capture/merge.h"
+#include "limbeck/graph/capture/pair/merge.h"
 
 #include <ATen/ATen.h>
 #include <gtest/gtest.h>
 
 #include "limbeck/core/error.h"
-#include "limbeck/graph/capture/mode.h"
-#include "limbeck/graph/capture/slice.h"
+#include "limbeck/graph/capture/pair/mode.h"
+#include "limbeck/graph/capture/pair/slice.h"
 #include "limbeck/graph/passes/reference_run.h"
 #include "tests/graph/capture/golden.h"
 #include "tests/graph/capture/raw_graphs.h"

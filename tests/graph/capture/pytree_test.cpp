@@ -1,4 +1,4 @@
-#include "limbeck/graph/capture/pytree.h"
+#include "limbeck/graph/capture/pt2/pytree.h"
 
 #include <gtest/gtest.h>
 

@@ -1,4 +1,4 @@
-#include "limbeck/graph/capture/sympy.h"
+#include "limbeck/graph/capture/pt2/sympy.h"
 
 #include <gtest/gtest.h>
 

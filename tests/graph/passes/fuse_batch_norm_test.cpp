@@ -3,7 +3,7 @@
 #include <ATen/ATen.h>
 #include <gtest/gtest.h>
 
-#include "limbeck/graph/text.h"
+#include "limbeck/graph/text/text.h"
 #include "limbeck/graph/verify.h"
 
 namespace limbeck::passes {

@@ -5,7 +5,7 @@
 
 #include "limbeck/graph/builder.h"
 #include "limbeck/graph/passes/reference_run.h"
-#include "limbeck/graph/text.h"
+#include "limbeck/graph/text/text.h"
 
 namespace limbeck::passes {
 namespace {

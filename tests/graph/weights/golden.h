@@ -5,8 +5,8 @@
 
 #include <string>
 
-#include "limbeck/core/file.h"
-#include "limbeck/graph/weights/pickle_value.h"
+#include "limbeck/core/files/file.h"
+#include "limbeck/graph/weights/pickle/pickle_value.h"
 #include "limbeck/graph/weights/tensor_storage.h"
 
 namespace limbeck::weights {

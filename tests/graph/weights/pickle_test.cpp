@@ -1,4 +1,4 @@
-#include "limbeck/graph/weights/pickle.h"
+#include "limbeck/graph/weights/pickle/pickle.h"
 
 #include <gtest/gtest.h>
 

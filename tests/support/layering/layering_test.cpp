@@ -123,8 +123,8 @@ const std::vector<std::string> kNone;
 
 TEST(Layering, ReadsTheSources) {
   EXPECT_GT(includes_in("limbeck").size(), 50u);
-  EXPECT_EQ(folder_of("limbeck/graph/capture/archive.cpp"), "graph/capture");
-  EXPECT_EQ(folder_of("limbeck/graph/weights/pickle.cpp"), "graph");
+  EXPECT_EQ(folder_of("limbeck/graph/capture/pt2/archive.cpp"), "graph/capture");
+  EXPECT_EQ(folder_of("limbeck/graph/weights/pickle/pickle.cpp"), "graph");
   EXPECT_EQ(folder_of("limbeck/limbeck.h"), "");
 }
 

@@ -6,7 +6,7 @@
 #include <filesystem>
 
 #include "limbeck/core/error.h"
-#include "limbeck/core/file.h"
+#include "limbeck/core/files/file.h"
 #include "limbeck/graph/weights/pth.h"
 #include "limbeck/graph/weights/pth_writer.h"
 #include "tests/support/mutation.h"
