@@ -1,5 +1,6 @@
 """channels_last for calls whose caller keeps to PyTorch's own layout: fused batch norms and low precision need it."""
 
+import collections
 import re
 
 import torch
@@ -18,6 +19,37 @@ def why_not_channels_last(graph_text):
     if found is not None:
         return f"{found[0]} in the graph takes the layout that it was written for (reshape and flatten take any)"
     return None
+
+
+def _is_own(tensor):
+    """Whether the tensor's memory is its own: a part of a larger one has to stay where it is."""
+    return tensor._base is None and tensor.untyped_storage().nbytes() == tensor.numel() * tensor.element_size()
+
+
+def _turn(tensor, shape):
+    """The object stays, and so do its values."""
+    if tensor is not None and tensor.shape == shape and tensor.layout == torch.strided and _is_own(tensor):
+        tensor.data = tensor.data.contiguous(memory_format=torch.channels_last)
+
+
+def turn_weights(parameters, optimizer):
+    """Turns the weights [O, I, kH, kW], their gradients and the optimizer's state for them to channels_last, in place.
+
+    Returns how many weights were turned. Left are those that share their memory with others: a view, a tied weight.
+    """
+    places = collections.Counter(parameter.untyped_storage().data_ptr() for parameter in parameters)
+    turned = 0
+    for parameter in parameters:
+        if parameter.dim() != 4 or parameter.is_contiguous(memory_format=torch.channels_last):
+            continue
+        if not _is_own(parameter) or places[parameter.untyped_storage().data_ptr()] > 1:
+            continue
+        state = {} if optimizer is None else optimizer.state.get(parameter, {})
+        for tensor in (parameter, parameter.grad, *state.values()):
+            if isinstance(tensor, torch.Tensor):
+                _turn(tensor, parameter.shape)
+        turned += 1
+    return turned
 
 
 def _laid_out(value, layout):

@@ -11,6 +11,7 @@ from torch.utils import _pytree as pytree
 from limbeck import optim
 from limbeck._extension import core as _core
 from limbeck.capturing import capture
+from limbeck.layouts import turn_weights
 from limbeck.model import Model
 from limbeck.views import layout_note, optimized_view
 
@@ -333,7 +334,9 @@ def optimize(models, optimizers=None, *, optimizer=None, dtype=torch.float32, sa
     On one model:  model, optimizer = lb.optimize(model, optimizer=optimizer, dtype=torch.bfloat16, sample_input=x)
         Objects for a loop as it is: model(x), loss.backward(), optimizer.step(). With `sample_input`, or a Model, it is
         the graph that runs; a module without it stays a module. Parameters, state and groups are the ones that were
-        given. Without `optimizer` only the model is returned. lb.report(model) says what was done.
+        given; where images run in channels_last, convolution weights and their state are turned to it in place, as
+        module.to(memory_format=torch.channels_last) does. Without `optimizer` only the model is returned. lb.report(model)
+        says what was done.
 
     dtype: float32, or None for it; bfloat16 and float16 run under autocast, parameters stay float32. ValueError that names the
     parameter: owned by no model, by two optimizers, in two roles; an optimizer that owns nothing of the set; a trained
@@ -351,6 +354,15 @@ def optimize(models, optimizers=None, *, optimizer=None, dtype=torch.float32, sa
     return _optimize_one(models, optimizer, dtype, sample_input)
 
 
+def _lay_out(model, optimizer, dtype):
+    """Turns a Model's weights to the layout that its runs will have, and says what that is."""
+    is_channels_last, note = layout_note(model, dtype)
+    if not is_channels_last or (optimizer is None and dtype == torch.float32):
+        return note
+    turned = turn_weights(list(model.parameters()), optimizer)
+    return f"{note}; {turned} weights turned to it in place"
+
+
 def _optimize_one(module, optimizer, dtype, sample_input):
     precision = _precision_of(dtype)
     if not isinstance(module, torch.nn.Module):
@@ -363,7 +375,7 @@ def _optimize_one(module, optimizer, dtype, sample_input):
     members = ModelSet({"model": (model, role)}, [] if optimizer is None else [optimizer], precision, 0.0, 1)
     said = members.report()
     if isinstance(model, Model):
-        said = said.with_layout(layout_note(model, dtype)[1])
+        said = said.with_layout(_lay_out(model, optimizer, dtype))
         if optimizer is not None:
             said = said.with_fusions(*model._core.training_fusions())
     model = optimized_view(model, dtype)

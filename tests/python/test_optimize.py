@@ -173,6 +173,44 @@ def test_images_run_in_channels_last_and_come_back_as_they_were():
     assert torch.equal(model(given), model(x))
 
 
+class Tied(nn.Module):
+    """Two convolutions of one weight, and one whose weight is part of a larger tensor."""
+
+    def __init__(self):
+        super().__init__()
+        self.first, self.second, self.part = (nn.Conv2d(3, 3, 3, padding=1) for _ in range(3))
+        self.last = nn.Conv2d(3, 4, 3)
+        self.second.weight = nn.Parameter(self.first.weight.data)
+        self.part.weight = nn.Parameter(torch.randn(2, 3, 3, 3, 3)[1])
+
+    def forward(self, x):
+        return self.last(self.part(self.second(self.first(x)))).mean((2, 3))
+
+
+def test_weights_are_turned_in_place_with_their_state():
+    module = Tied()
+    optimizer = torch.optim.SGD(module.parameters(), 0.1, momentum=0.9)
+    module(images()).sum().backward()
+    optimizer.step()
+    weight, momentum = module.last.weight, optimizer.state[module.last.weight]["momentum_buffer"]
+    values = [tensor.detach().clone() for tensor in (weight, weight.grad, momentum)]
+    model, _ = lb.optimize(module, optimizer=optimizer, sample_input=images())
+    assert "1 weights turned to it in place" in re.sub(r"\s+", " ", str(lb.report(model)))
+    assert module.last.weight is weight and optimizer.state[weight]["momentum_buffer"] is momentum
+    for tensor, value in zip((weight, weight.grad, momentum), values):
+        assert tensor.is_contiguous(memory_format=torch.channels_last) and torch.equal(tensor, value)
+    assert module.first.weight.is_contiguous() and module.part.weight.is_contiguous()
+    with torch.no_grad():
+        module.first.weight.fill_(2)
+    assert module.second.weight.eq(2).all()  # still one memory
+
+
+def test_inference_in_float32_keeps_weights_as_they_are():
+    module = Pixels(flattens=False).eval()
+    lb.optimize(module, sample_input=images())
+    assert module.conv.weight.is_contiguous()
+
+
 def test_a_graph_that_holds_to_a_layout_keeps_it():
     module = Pixels(flattens=True)
     model, _ = lb.optimize(module, optimizer=torch.optim.SGD(module.parameters(), 0.1), dtype=torch.bfloat16,
