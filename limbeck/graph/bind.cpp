@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include <algorithm>
 #include <utility>
 
 #include "limbeck/core/error.h"
@@ -73,6 +74,11 @@ class Binder {
 
   void check_size(const Axis& axis) {
     if (axis.expected.is_constant() && axis.size != *axis.expected.constant()) refuse_baked_in(axis);
+    for (const std::string& symbol : axis.expected.symbols()) {
+      LIMBECK_CHECK(bindings_.count(symbol) != 0,
+                    "[graph] input '{}' must be {} for a whole number {} on axis {}, got {}", axis.input.name,
+                    axis.expected.to_string(), symbol, axis.index, axis.size);
+    }
     const int64_t expected = axis.expected.evaluate(bindings_);
     LIMBECK_CHECK(expected == axis.size, "[graph] input '{}' must be {} on axis {} ({}), got {}", axis.input.name,
                   expected, axis.index, axis.expected.to_string(), axis.size);
@@ -92,9 +98,21 @@ class Binder {
       const auto bound = bindings_.find(range.symbol);
       if (bound == bindings_.end()) continue;
       LIMBECK_CHECK(bound->second >= range.min && bound->second <= range.max,
-                    "[graph] size {} must lie in [{}, {}], got {}: export again with a wider range for it",
-                    range.symbol, range.min, range.max, bound->second);
+                    "[graph] {} must lie in [{}, {}], got {}: export again with a wider range for it",
+                    place_of(range.symbol), range.min, range.max, bound->second);
     }
+  }
+
+  /// The first axis of an input that is this size.
+  std::string place_of(const std::string& symbol) const {
+    for (const InputSpec& input : graph_.inputs) {
+      const TensorType* type = input.type.tensor();
+      if (type == nullptr || !type->sizes) continue;
+      const auto found = std::find(type->sizes->begin(), type->sizes->end(), IntExpr::symbol(symbol));
+      if (found != type->sizes->end())
+        return fmt::format("axis {} of input '{}' ({})", found - type->sizes->begin(), input.name, symbol);
+    }
+    return "size " + symbol;
   }
 
   void check_relation(const Check& check) const {

@@ -1,5 +1,7 @@
 """lb.capture: from a torch.nn.Module in this process to a Model on the same parameters."""
 
+import difflib
+import inspect
 import pathlib
 import tempfile
 
@@ -8,18 +10,87 @@ from torch.utils import _pytree as pytree
 
 from limbeck._extension import core as _core
 from limbeck.model import Model
+from limbeck.modes import in_role
 
 
-def export_pair(module, args, path=None, kwargs=None, free_batch=True):
+def export_pair(module, args, path=None, kwargs=None, free_batch=True, dynamic_shapes=None):
     """Exports `module` in both modes, saves the pair to `path` if given, returns {"eval": program, "train": program}.
 
     For files that `lb.load` and the command line tool read; `limbeck capture --python` prints the same function for
     places without limbeck. `args` and `kwargs` are example inputs whose tensors have the batch, at least 2, as axis 0
-    (without `free_batch` any inputs, whose sizes are then fixed).
+    (without `free_batch` any inputs, whose sizes are then fixed). `dynamic_shapes` as capture() has it. Errors are
+    those of capture().
     """
     from limbeck import _export_pair  # here: torch.export takes two seconds to import
 
-    return _export_pair.export_pair(module, args, path, kwargs, free_batch)
+    kwargs = kwargs or {}
+    shapes = _by_argument(module, args, kwargs, dynamic_shapes)
+    try:
+        return _export_pair.export_pair(module, args, path, kwargs, free_batch, shapes)
+    except OSError:
+        raise
+    except Exception as error:  # torch.export has no class for its refusals, and what the module raises is any
+        _raise_for_module(module, args, kwargs)
+        _raise_for_export(module, dynamic_shapes, error)
+
+
+def _by_argument(module, args, kwargs, shapes):
+    """torch.export's dynamic shapes, by position or by name, under the names of all arguments that the call has."""
+    kind = type(module).__name__
+    try:
+        names = list(inspect.signature(module.forward).bind(*args, **kwargs).arguments)
+    except TypeError as error:
+        raise ValueError(f"[capture] the example does not fit {kind}.forward{inspect.signature(module.forward)}: {error}. "
+                         "Give a tensor, a tuple of positional or a dict of keyword arguments.") from error
+    if shapes is None:
+        return None
+    if isinstance(shapes, (tuple, list)):
+        shapes = dict(zip(names, shapes, strict=False))
+    if not isinstance(shapes, dict):
+        raise ValueError("[capture] dynamic_shapes must be {argument: {axis: torch.export.Dim(name)}}, or a tuple of such "
+                         f"axes by position, got {type(shapes).__name__}")
+    for name in shapes:
+        if name not in names:
+            nearest = difflib.get_close_matches(str(name), names, 1, 0) or names
+            raise ValueError(f"[capture] dynamic_shapes names an argument '{name}', which the example does not have. "
+                             f"Nearest: {nearest[0]}.")
+    return {name: shapes.get(name) for name in names}
+
+
+def _raise_for_module(module, args, kwargs):
+    """ValueError where the module itself can't run the example, from what it raises."""
+    for mode in ("train", "eval"):
+        try:
+            with in_role(module, is_training=mode == "train", writes_buffers=False), torch.random.fork_rng([]), \
+                    torch.no_grad():
+                module(*args, **kwargs)
+        except Exception as error:
+            shapes = [_describe(leaf) for leaf in pytree.tree_leaves((args, kwargs))]
+            raise ValueError(f"[capture] {type(module).__name__} itself raises {type(error).__name__} on the example "
+                             f"({', '.join(shapes)}) in {mode} mode: {_first_line(error)}. Give an example that "
+                             "module(...) takes in both modes.") from error
+
+
+def _raise_for_export(module, dynamic_shapes, error):
+    """NotImplementedError for a module that runs and can't be exported, from torch's own."""
+    if dynamic_shapes is None:
+        remedy = ("Rewrite what torch names below so that it depends on shapes alone (torch.where in the place of if), "
+                  "or train the module as it is: lb.optimize without sample_input= takes any module")
+    else:
+        remedy = "Leave the axis that torch names below out of dynamic_shapes=, or narrow it: Dim(name, min=, max=)"
+    raise NotImplementedError(f"[capture] torch.export can't make a graph of {type(module).__name__}: "
+                              f"{_first_line(error)}. {remedy}.\n{error}") from error
+
+
+def _first_line(error):
+    lines = str(error).strip().splitlines()
+    return lines[0].rstrip(".") if lines else "without a text"
+
+
+def _describe(leaf):
+    if isinstance(leaf, torch.Tensor):
+        return f"{str(leaf.dtype).removeprefix('torch.')} {list(leaf.shape)}"
+    return type(leaf).__name__
 
 
 def _as_call(example):
@@ -41,16 +112,17 @@ def _widened(args, kwargs):
     return pytree.tree_map(double, (args, kwargs))
 
 
-def capture(module, example, *, dynamic_batch=True):
+def capture(module, example, *, dynamic_batch=True, dynamic_shapes=None):
     """Captures `module` in both modes to a Model that shares its parameters and buffers.
 
     Training the Model trains the module, and the other way round: the tensors are the same. The module, its mode and
     its weights are left as they were; the Model begins in the module's modes. `example` is a tensor, a tuple of
     positional or a dict of keyword arguments. With `dynamic_batch`, axis 0 is free in the graph wherever the example's
-    tensors have the batch there; else the example's sizes are those that the graph runs.
+    tensors have the batch there; else the example's sizes are those that the graph runs. `dynamic_shapes` frees further
+    sizes, in torch.export's own form: {"input_ids": {1: torch.export.Dim("length", max=512)}}.
 
-    ValueError for an example that has no batch; what torch.export raises for a module that it can't trace;
-    NotImplementedError naming op and scope for what no graph can express.
+    ValueError for an example that has no batch or that the module itself does not run; NotImplementedError for a module
+    that torch.export can't trace, with torch's text, and, naming op and scope, for what no graph can express.
     """
     if isinstance(module, Model) or not isinstance(module, torch.nn.Module):
         raise ValueError(f"[capture] capture takes a torch.nn.Module that is no limbeck.Model yet, got "
@@ -60,7 +132,7 @@ def capture(module, example, *, dynamic_batch=True):
         args, kwargs = _widened(args, kwargs)
     with tempfile.TemporaryDirectory() as folder:
         path = pathlib.Path(folder) / "pair.pt2"
-        export_pair(module, args, path, kwargs, free_batch=dynamic_batch)
+        export_pair(module, args, path, kwargs, dynamic_batch, dynamic_shapes)
         core = _core.capture(str(path), dynamic_batch)
     tensors = dict(module.named_parameters(remove_duplicate=False))
     tensors.update(module.named_buffers(remove_duplicate=False))

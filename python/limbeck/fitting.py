@@ -12,8 +12,8 @@ from limbeck import keywords, trees
 from limbeck._extension import core as _core
 from limbeck.capturing import capture
 from limbeck.hooks import Epoch
-from limbeck.measuring import in_eval_mode
 from limbeck.model import Model
+from limbeck.modes import in_eval_mode
 
 
 @dataclasses.dataclass(frozen=True)

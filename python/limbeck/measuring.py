@@ -1,6 +1,5 @@
 """Accuracy, cost and latency of models."""
 
-import contextlib
 import dataclasses
 import time
 
@@ -10,6 +9,7 @@ from limbeck import trees
 from limbeck._extension import core as _core
 from limbeck.capturing import capture
 from limbeck.model import Model
+from limbeck.modes import in_eval_mode
 
 
 @dataclasses.dataclass(frozen=True)
@@ -69,18 +69,6 @@ class Latency:
     def __str__(self):
         return (f"{self.name}: p50 {self.p50_ms:.2f} ms, p90 {self.p90_ms:.2f}, p99 {self.p99_ms:.2f}, "
                 f"{self.items_per_s:.1f} items/s, {self.calls} calls")
-
-
-@contextlib.contextmanager
-def in_eval_mode(module):
-    """Every submodule in eval mode; its own mode again afterwards."""
-    modes = [(child, child.training) for child in module.modules()]
-    module.eval()
-    try:
-        yield
-    finally:
-        for child, mode in modes:
-            child.training = mode
 
 
 def evaluate(model, loader, *, output=None, on_progress=None):

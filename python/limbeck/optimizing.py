@@ -1,6 +1,5 @@
 """lb.optimize: one call for models and optimizers, whatever owns what."""
 
-import contextlib
 import json
 import typing
 import weakref
@@ -13,6 +12,7 @@ from limbeck._extension import core as _core
 from limbeck.capturing import capture
 from limbeck.layouts import turn_weights
 from limbeck.model import Model
+from limbeck.modes import in_role
 from limbeck.views import layout_note, optimized_view
 
 _PRECISIONS = {torch.float32: "fp32", torch.bfloat16: "bf16", torch.float16: "fp16"}
@@ -108,48 +108,6 @@ class _OptimizerAdapter:
         return [value for value in self._optimizer.state.get(parameter, {}).values() if isinstance(value, torch.Tensor)]
 
 
-@contextlib.contextmanager
-def _on_copies_of_buffers(module):
-    """A run that works on copies of the module's buffers, which has the same objects as before afterwards.
-
-    Autograd may hold what a run wrote to until backward, so that nothing can be written back into it.
-    """
-    before = [(child, dict(child._buffers.items())) for child in module.modules()]
-    copies = {}  # by identity: what is shared stays shared
-    for child, buffers in before:
-        for name, buffer in buffers.items():
-            if buffer is not None:
-                child._buffers[name] = copies.setdefault(id(buffer), buffer.detach().clone())
-    try:
-        yield
-    finally:
-        for child, buffers in before:
-            for name in [name for name in child._buffers if name not in buffers]:
-                del child._buffers[name]
-            for name, buffer in buffers.items():
-                child._buffers[name] = buffer
-
-
-@contextlib.contextmanager
-def _in_role(module, is_training, writes_buffers):
-    """The module's modes as the role wants them, and its own buffers again afterwards where it writes none.
-
-    A module that is in train mode already keeps its own flags: frozen norms stay frozen.
-    """
-    modes = [(child, child.training) for child in module.modules()]
-    keeps_buffers = is_training and not writes_buffers
-    if not is_training:
-        module.eval()
-    elif not module.training:
-        module.train()
-    try:
-        with _on_copies_of_buffers(module) if keeps_buffers else contextlib.nullcontext():
-            yield
-    finally:
-        for child, mode in modes:
-            child.training = mode
-
-
 # --- sets --------------------------------------------------------------------------------------------------------------
 
 
@@ -188,7 +146,7 @@ class ModelSet:
         inputs = [leaf for leaf in pytree.tree_leaves((args, kwargs)) if isinstance(leaf, torch.Tensor)]
         run = self._core.enter(name, inputs)
         try:
-            with _in_role(model, run.is_training(), run.writes_buffers()):
+            with in_role(model, run.is_training(), run.writes_buffers()):
                 return model(*args, **kwargs)
         finally:
             run.close()

@@ -1,11 +1,10 @@
 """What users rely on in export_pair.py."""
 import collections
-import contextlib
 import dataclasses
-import io
 import pathlib
 import tempfile
 import unittest
+import warnings
 
 import torch
 from torch import nn
@@ -92,11 +91,24 @@ class ExportPair(unittest.TestCase):
             self.assertTrue(torch.equal(tensor, pair["train"].state_dict[name]), name)
 
     def test_says_why_a_batch_is_fixed(self):
-        said = io.StringIO()
-        with contextlib.redirect_stdout(said):
+        with warnings.catch_warnings(record=True) as said:
+            warnings.simplefilter("always")
             pair = self.saved(FixedBatch(), (torch.randn(3, 4),))
-        self.assertIn("the eval export has its batch fixed at 3, because:", said.getvalue())
+        self.assertIn("the eval export has its batch fixed at 3, because:", str([one.message for one in said]))
         self.assertEqual(len(pair["eval"].range_constraints), 0)
+
+    def test_frees_further_sizes_where_asked(self):
+        mean = Net(lambda y, x: y).eval()
+        mean.forward = lambda x: mean.fc(x["rows"]).mean(1) + x["shift"]
+        inputs = {"rows": torch.randn(3, 5, 4), "shift": torch.randn(4)}
+        pair = self.saved(mean, (inputs,), dynamic_shapes={"x": {"rows": {1: torch.export.Dim("length")}, "shift": None}})
+        for batch, length in ((1, 2), (3, 5), (4, 9)):
+            x = {**inputs, "rows": torch.randn(batch, length, 4)}
+            torch.testing.assert_close(pair["eval"].module()(x), mean(x), rtol=0, atol=0)
+
+    def test_a_size_that_was_asked_for_is_never_fixed_in_silence(self):
+        with self.assertRaises(Exception):
+            self.saved(FixedBatch(), (torch.randn(3, 4),), dynamic_shapes={"x": {1: torch.export.Dim("width")}})
 
     def test_refuses_a_batch_of_one(self):
         with self.assertRaisesRegex(ValueError, "must be 2 or more .* got 1"):

@@ -12,6 +12,7 @@
 #include "limbeck/graph/builder.h"
 #include "limbeck/graph/capture/pt2/guards.h"
 #include "limbeck/graph/capture/pt2/pytree.h"
+#include "limbeck/graph/capture/pt2/sympy.h"
 
 namespace limbeck::capture {
 
@@ -261,14 +262,7 @@ class Lowering {
   }
 
   void read_ranges() {
-    for (const auto& [symbol, range] : program_.ranges) {
-      const IntExpr expr = renamed(IntExpr::symbol(symbol));
-      const std::string name = *expr.symbol_name();
-      if (known_symbols_.count(name) == 0) continue;
-      constexpr int64_t kUnlimited = int64_t{1} << 62;  // sympy's infinity comes as a large number or null
-      const int64_t high = range.max && *range.max < kUnlimited ? *range.max : INT64_MAX;
-      result_.graph.ranges.push_back({.symbol = name, .min = std::max<int64_t>(range.min.value_or(1), 1), .max = high});
-    }
+    for (const auto& [text, range] : program_.ranges) read_range(renamed(parse_sympy(text)), range);
     for (const std::string& guard : program_.guards) {
       const std::optional<Check> check = parse_guard(guard, result_.graph.inputs);
       if (!check) {
@@ -277,6 +271,23 @@ class Lowering {
         add_check(*check);
       }
     }
+  }
+
+  /// Of a symbol, or of an expression, as a derived Dim has it: 2*n in [4, 64].
+  void read_range(const IntExpr& size, const SymbolRange& range) {
+    const std::set<std::string> symbols = size.symbols();
+    if (!std::includes(known_symbols_.begin(), known_symbols_.end(), symbols.begin(), symbols.end())) return;
+    constexpr int64_t kUnlimited = int64_t{1} << 62;  // sympy's infinity comes as a large number or null
+    const int64_t low = std::max<int64_t>(range.min.value_or(1), 1);
+    const int64_t high = range.max && *range.max < kUnlimited ? *range.max : INT64_MAX;
+    if (const auto name = size.symbol_name()) {
+      result_.graph.ranges.push_back({.symbol = *name, .min = low, .max = high});
+      return;
+    }
+    const std::string message = fmt::format("the size {} must lie in [{}, {}]", size.to_string(), low, high);
+    add_check({.left = low, .right = size, .relation = Check::Relation::less_equal, .message = message});
+    if (high != INT64_MAX)
+      add_check({.left = size, .right = high, .relation = Check::Relation::less_equal, .message = message});
   }
 
   void add_check(Check check) {

@@ -17,6 +17,7 @@ dropout) is absent from an export of the other mode, so both are made and stored
 """
 import dataclasses
 import inspect
+import warnings
 
 import torch
 from torch.export.pt2_archive._package import package_pt2
@@ -43,33 +44,59 @@ def _export(module, args, kwargs, dynamic_shapes):
         hook.remove()
 
 
-def _export_with_free_batch(module, args, kwargs, mode):
-    """Axis 0 of every tensor that has the first tensor's batch size becomes free; if the model objects, it is fixed."""
-    arguments = dict(inspect.signature(module.forward).bind(*args, **kwargs).arguments)
+def _batched(arguments):
+    """The batch size of the first tensor, and dynamic shapes in which axis 0 is free wherever a tensor has that size."""
     size = next(leaf for leaf in pytree.tree_leaves(arguments) if isinstance(leaf, torch.Tensor)).shape[0]
     if size < 2:
         raise ValueError(f"the example batch must be 2 or more (torch.export takes 0 and 1 for constants), got {size}")
     free = {0: torch.export.Dim("batch", min=1)}
-    batched = lambda leaf: free if isinstance(leaf, torch.Tensor) and leaf.ndim and leaf.shape[0] == size else None
+    has_batch = lambda leaf: isinstance(leaf, torch.Tensor) and leaf.ndim and leaf.shape[0] == size
+    return size, pytree.tree_map(lambda leaf: free if has_batch(leaf) else None, arguments)
+
+
+def _joined(value, free, given):
+    """The free axes of `free` and those that the user gave for `value`, which come first."""
+    if given is None:
+        return free
+    if isinstance(value, torch.Tensor):
+        axes = dict(enumerate(given)) if isinstance(given, (tuple, list)) else given
+        return {**(free or {}), **axes}
+    if isinstance(value, dict) and isinstance(given, dict):
+        return {key: _joined(item, free[key], given.get(key)) for key, item in value.items()}
+    if type(value) in (tuple, list) and len(given) == len(value):
+        return type(value)(_joined(*entry) for entry in zip(value, free, given))
+    return given
+
+
+def _export_with_free_batch(module, args, kwargs, mode, dynamic_shapes=None):
+    """With a free batch; if the model objects and `dynamic_shapes` asks for nothing else, the batch is fixed."""
+    arguments = dict(inspect.signature(module.forward).bind(*args, **kwargs).arguments)
+    size, free = _batched(arguments)
+    if dynamic_shapes is not None:
+        return _export(module, args, kwargs, _joined(arguments, free, dynamic_shapes))
     try:
-        return _export(module, args, kwargs, pytree.tree_map(batched, arguments))
+        return _export(module, args, kwargs, free)
     except (torch._dynamo.exc.UserError, RuntimeError, ValueError) as error:
-        print(f"limbeck: the {mode} export has its batch fixed at {size}, because: {error}")
-        return _export(module, args, kwargs, None)
+        program = _export(module, args, kwargs, None)
+        warnings.warn(f"limbeck: the {mode} export has its batch fixed at {size}, because: {error}", stacklevel=4)
+        return program
 
 
-def export_pair(module, args, path=None, kwargs=None, free_batch=True):
+def export_pair(module, args, path=None, kwargs=None, free_batch=True, dynamic_shapes=None):
     """Exports `module` in both modes, saves the pair to `path` if given, returns {"eval": program, "train": program}.
 
     `args` and `kwargs` are example inputs whose tensors have the batch, at least 2, as axis 0 (without `free_batch` any
-    inputs, whose sizes are then fixed). A module that comes in train mode keeps its own flags for `train`: frozen norms
-    stay frozen. Weights and modes are left as they were.
+    inputs, whose sizes are then fixed). `dynamic_shapes`, {argument: {axis: torch.export.Dim}} as torch.export has it,
+    are further free sizes. A module that comes in train mode keeps its own flags for `train`: frozen norms stay frozen.
+    Weights and modes are left as they were.
     """
     modes = {child: child.training for child in module.modules()}
     inputs, programs = (args, kwargs or {}), {}
 
     def export(mode):
-        return _export_with_free_batch(module, *inputs, mode) if free_batch else _export(module, *inputs, None)
+        if free_batch:
+            return _export_with_free_batch(module, *inputs, mode, dynamic_shapes)
+        return _export(module, *inputs, dynamic_shapes)
 
     try:
         if not module.training:
