@@ -64,6 +64,7 @@ struct InferArguments {
   std::string output_file;          // .safetensors; empty: the classes are printed
   PreparationArguments preparation;
   int64_t top = 5;
+  std::string device = "cpu";
   std::string accept = "none";  // modes to run although the file does not tell all about them
   OutputOptions output;
 };
@@ -75,6 +76,7 @@ struct ProfileArguments {
   int64_t runs = 100;
   int64_t threads = 0;
   int64_t depth = 1;  // of the scopes listed
+  std::string device = "cpu";
   OutputOptions output;
 };
 

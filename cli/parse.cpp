@@ -13,6 +13,7 @@
 #include "limbeck/core/error.h"
 #include "limbeck/core/table.h"
 #include "limbeck/data/open_dataset.h"
+#include "limbeck/model/device.h"
 #include "limbeck/recipe/options.h"
 
 namespace limbeck::cli {
@@ -35,6 +36,21 @@ void add_accept(CLI::App& verb, std::string& modes) {
   verb.add_option("--accept", modes, "modes to run as they stand although the file does not tell all about them")
       ->check(CLI::IsMember({"none", "train", "eval", "both"}))
       ->capture_default_str();
+}
+
+/// What all that compute say of theirs.
+constexpr const char* kDeviceHelp = "cpu, cuda, cuda:1 or xpu";
+
+void add_device(CLI::App& verb, std::string& device) {
+  const auto refusal = [](const std::string& name) -> std::string {
+    try {
+      parse_device_name(name);
+      return {};
+    } catch (const InvalidArgument& error) {
+      return error.what();
+    }
+  };
+  verb.add_option("--device", device, kDeviceHelp)->capture_default_str()->check(refusal);
 }
 
 /// A flag per field; what was given ends up in `settings` as text, which the recipe's reader checks.
@@ -86,7 +102,7 @@ void add_stage_flags(CLI::App& verb, StageArguments& arguments, const recipe::Fi
       arguments.data_settings);
   for (const auto& [key, help] :
        {std::pair{"seed", "of weights, order, augmentation and dropout"},
-        std::pair{"threads", "0: as many as this process may use"}, std::pair{"device", "cpu, cuda, cuda:1 or xpu"}}) {
+        std::pair{"threads", "0: as many as this process may use"}, std::pair{"device", kDeviceHelp}}) {
     add_recipe_setting(verb, arguments, key, help);
   }
   add_accept(verb, arguments.accept);
@@ -201,6 +217,7 @@ void add_infer(CLI::App& app, std::optional<Arguments>& chosen) {
   verb->add_option("--top", arguments->top, "classes to print per image")
       ->capture_default_str()
       ->check(CLI::Range(1, 1'000'000));
+  add_device(*verb, arguments->device);
   add_accept(*verb, arguments->accept);
   add_output(*verb, arguments->output);
   verb->footer(
@@ -225,6 +242,7 @@ void add_profile(CLI::App& app, std::optional<Arguments>& chosen) {
   verb->add_option("--depth", arguments->depth, "of the scopes listed")
       ->capture_default_str()
       ->check(CLI::Range(0, 1000));
+  add_device(*verb, arguments->device);
   add_accept(*verb, arguments->accept);
   add_output(*verb, arguments->output);
   verb->footer("Example:\n  limbeck profile resnet50 --batch 8 --depth 2");

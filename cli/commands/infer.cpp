@@ -20,6 +20,7 @@
 #include "limbeck/data/preprocessing.h"
 #include "limbeck/graph/weights/tensors.h"
 #include "limbeck/load/load.h"
+#include "limbeck/model/device.h"
 #include "limbeck/model/inputs.h"
 #include "limbeck/model/modes.h"
 
@@ -51,11 +52,11 @@ int64_t batch_size(const graph::Graph& graph) {
   return kMaxBatch;
 }
 
-/// The tensors that the model gave; outputs that are None or numbers are left out.
+/// The tensors that the model gave, on the CPU; outputs that are None or numbers are left out.
 std::vector<NamedTensor> tensors_of(const Outputs& outputs) {
   std::vector<NamedTensor> tensors;
   for (const NamedTensor& output : outputs.tensors) {
-    if (output.tensor.defined()) tensors.push_back(output);
+    if (output.tensor.defined()) tensors.push_back({output.name, output.tensor.cpu()});
   }
   return tensors;
 }
@@ -118,7 +119,7 @@ Results run_on_images(Model& model, const InferArguments& arguments) {
     std::vector<at::Tensor> images;
     for (int64_t i = begin; i < end; ++i)
       images.push_back(data::prepare_image(arguments.inputs[static_cast<std::size_t>(i)], preprocessing));
-    joiner.add(tensors_of(model.forward(at::stack(images))), end - begin);
+    joiner.add(tensors_of(model.forward(at::stack(images).to(device_of(model)))), end - begin);
   }
   Results results{.samples = arguments.inputs, .outputs = joiner.take(), .logits = {}};
   results.logits = logits_of(results.outputs);
@@ -140,7 +141,9 @@ Inputs match_inputs(const graph::Graph& graph, std::vector<NamedTensor> tensors)
 Results run_on_tensors(Model& model, const std::string& path) {
   const core::SafetensorsFile file = core::SafetensorsFile::open(path);
   Results results;
-  results.outputs = tensors_of(model.forward(match_inputs(model.graph(), weights::read_tensors(file))));
+  std::vector<NamedTensor> tensors = weights::read_tensors(file);
+  for (NamedTensor& tensor : tensors) tensor.tensor = tensor.tensor.to(device_of(model));
+  results.outputs = tensors_of(model.forward(match_inputs(model.graph(), std::move(tensors))));
   results.logits = logits_of(results.outputs);
   const int64_t samples = results.logits.defined() ? results.logits.size(0) : 0;
   for (int64_t i = 0; i < samples; ++i) results.samples.push_back(fmt::format("sample {}", i));
@@ -243,8 +246,10 @@ int run_command(const InferArguments& arguments) {
     return kWrongUsage;
   }
   at::set_num_threads(core::num_usable_cores());
+  const at::Device device = parse_device(arguments.device);
   const at::NoGradGuard no_grad;
   Model model = load(arguments.model);
+  model.to(device);
   model.accept_assumptions(parse_modes(arguments.accept));
   const Results results =
       has_tensors ? run_on_tensors(model, arguments.inputs.front()) : run_on_images(model, arguments);

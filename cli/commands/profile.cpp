@@ -18,6 +18,7 @@
 #include "limbeck/measure/latency.h"
 #include "limbeck/measure/memory.h"
 #include "limbeck/measure/profile.h"
+#include "limbeck/model/device.h"
 #include "limbeck/model/modes.h"
 #include "limbeck/report/comparison.h"
 
@@ -60,19 +61,23 @@ graph::Bindings bindings_for(const graph::Graph& graph, int64_t batch) {
   return bindings;
 }
 
-Inputs random_inputs(const graph::Graph& graph, int64_t batch) {
+Inputs random_inputs(const graph::Graph& graph, int64_t batch, at::Device device) {
   std::vector<NamedTensor> inputs;
   for (const at::Tensor& tensor : passes::random_inputs(graph, bindings_for(graph, batch), /*seed=*/1))
-    inputs.push_back({"", tensor});
+    inputs.push_back({"", tensor.to(device)});
   return Inputs(std::move(inputs));
 }
 
 measure::LatencyResult measure_latency(Model& model, const ProfileArguments& arguments) {
   const at::NoGradGuard no_grad;
-  const Inputs inputs = random_inputs(model.graph(), arguments.batch);
+  const at::Device device = device_of(model);
+  const Inputs inputs = random_inputs(model.graph(), arguments.batch, device);
   const auto runs = static_cast<int>(arguments.runs);
-  const measure::Candidate candidate{
-      .name = arguments.model, .call = [&] { model.forward(inputs); }, .items_per_call = arguments.batch};
+  const auto call = [&] {
+    model.forward(inputs);
+    wait_for(device);
+  };
+  const measure::Candidate candidate{.name = arguments.model, .call = call, .items_per_call = arguments.batch};
   return measure::measure_latency(std::span(&candidate, 1),
                                   {.warmup_calls = 10, .min_seconds = 0, .min_calls = runs, .max_calls = runs})
       .front();
@@ -82,8 +87,10 @@ Findings find_out(const ProfileArguments& arguments) {
   Findings findings;
   at::set_num_threads(arguments.threads > 0 ? static_cast<int>(arguments.threads) : core::num_usable_cores());
   findings.threads = at::get_num_threads();
+  const at::Device device = parse_device(arguments.device);
   findings.memory.before_load = measure::private_memory_bytes();
   Model model = load(arguments.model);
+  model.to(device);
   model.accept_assumptions(parse_modes(arguments.accept));
   findings.memory.after_load = measure::private_memory_bytes();
   findings.profile = measure::profile(model);
@@ -121,10 +128,10 @@ std::string memory_text(const MemoryUse& memory) {
 std::string latency_text(const measure::LatencyResult& latency, const ProfileArguments& arguments, int threads) {
   return fmt::format(
       "  latency     p50 {}, p90 {}, p99 {}\n  throughput  {:.1f} samples/s\n"
-      "              batch {}, {} calls, {} thread{}\n",
+      "              batch {}, {} calls, {} thread{}, {}\n",
       core::format_duration(latency.p50_ms / 1000), core::format_duration(latency.p90_ms / 1000),
       core::format_duration(latency.p99_ms / 1000), latency.items_per_s, arguments.batch, latency.num_calls, threads,
-      threads == 1 ? "" : "s");
+      threads == 1 ? "" : "s", arguments.device);
 }
 
 std::string to_text(const Findings& findings, const ProfileArguments& arguments) {
@@ -163,6 +170,7 @@ Json to_json(const Findings& findings, const ProfileArguments& arguments) {
                        {"file_bytes", to_json(findings.file_bytes)},
                        {"batch", arguments.batch},
                        {"threads", findings.threads},
+                       {"device", arguments.device},
                        {"latency", findings.latency ? report::to_json(*findings.latency) : Json(nullptr)},
                        {"private_memory_bytes", Json::object({{"before_load", to_json(findings.memory.before_load)},
                                                               {"after_load", to_json(findings.memory.after_load)},

@@ -4,6 +4,7 @@
 #include <ATen/Context.h>
 #include <ATen/detail/CUDAHooksInterface.h>
 #include <ATen/detail/XPUHooksInterface.h>
+#include <c10/core/impl/VirtualGuardImpl.h>
 #include <fmt/ranges.h>
 
 #include "limbeck/core/error.h"
@@ -63,6 +64,11 @@ at::Device device_of(const Model& model) {
                   first->tensor.device().str(), parameter.name, parameter.tensor.device().str());
   }
   return first ? first->tensor.device() : at::Device(at::kCPU);
+}
+
+void wait_for(at::Device device) {
+  if (device.is_cpu()) return;
+  c10::impl::VirtualGuardImpl(device.type()).synchronizeDevice(device.index());
 }
 
 std::vector<std::pair<std::string, at::Generator>> generators_of(at::Device device) {

@@ -25,6 +25,10 @@ at::Device parse_device_name(std::string_view name);
 /// they are on several devices.
 at::Device device_of(const Model& model);
 
+/// Returns when the device has done all that was queued on it: what a clock around it then measures. The CPU never
+/// queues.
+void wait_for(at::Device device);
+
 /// The random generators that a run on `device` draws from, by the names that checkpoints give them: the CPU's
 /// ("generator"), and the device's own ("generator/cuda:0").
 std::vector<std::pair<std::string, at::Generator>> generators_of(at::Device device);

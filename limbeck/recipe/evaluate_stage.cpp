@@ -10,6 +10,7 @@
 #include "limbeck/measure/evaluate.h"
 #include "limbeck/measure/latency.h"
 #include "limbeck/measure/profile.h"
+#include "limbeck/model/device.h"
 #include "limbeck/recipe/stage.h"
 #include "limbeck/report/comparison.h"
 #include "limbeck/train/determinism.h"
@@ -113,10 +114,14 @@ void measure_latencies(std::vector<Tested>& models, const EvaluateStage& stage, 
   const at::NoGradGuard no_grad;
   std::vector<measure::Candidate> candidates;
   for (Tested& tested : models) {
-    const at::Tensor images = context.test_images(stage.latency_batch, stage.memory_format, tested.transforms);
-    candidates.push_back({.name = tested.name,
-                          .call = [images, &model = tested.model] { model.forward(images); },
-                          .items_per_call = stage.latency_batch});
+    const at::Device device = device_of(tested.model);
+    const at::Tensor images =
+        context.test_images(stage.latency_batch, stage.memory_format, tested.transforms).to(device);
+    const auto call = [images, device, &model = tested.model] {
+      model.forward(images);
+      wait_for(device);
+    };
+    candidates.push_back({.name = tested.name, .call = call, .items_per_call = stage.latency_batch});
   }
   const auto runs = static_cast<int>(stage.latency_runs);
   const std::vector<measure::LatencyResult> results = measure::measure_latency(

@@ -257,6 +257,18 @@ TEST_F(Verbs, ProfileCountsAndTimes) {
   expect_narrow(text);
 }
 
+TEST_F(Verbs, ComputeOnAGpu) {
+  if (!at::hasCUDA()) GTEST_SKIP() << "there is no CUDA device here";
+  const std::string image = test_file("data/images/gray.png");
+  const Json profile = json_of({"profile", model_, "--runs", "3", "--device", "cuda"});
+  EXPECT_EQ(JsonView(profile, "profile")["device"].as_string(), "cuda");
+  const auto classes = [&](const char* device) {
+    return text_of({"infer", model_, "--input", image, "--device", device});
+  };
+  EXPECT_EQ(classes("cuda"), classes("cpu"));
+  EXPECT_TRUE(contains(text_of({"evaluate", model_, "--data", kTinyData, "--device", "cuda"}), "top-1"));
+}
+
 TEST_F(Verbs, CapturePrintsWhatItFoundAndWritesIt) {
   const std::string source = test_file("graph/capture/data/tiny_pair.pt2");
   const std::string text = text_of({"capture", source, "-o", path("tiny.lmb")});
