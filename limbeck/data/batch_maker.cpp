@@ -28,8 +28,10 @@ namespace {
   }
 }
 
-void check_label(std::int64_t label, std::int64_t num_classes) {
-  LIMBECK_CHECK(label >= 0 && label < num_classes, "the label must lie in 0..{}, got {}.", num_classes - 1, label);
+// `file`: the sample's, where it is one.
+void check_label(std::int64_t label, std::int64_t num_classes, const std::string& file = {}) {
+  LIMBECK_CHECK(label >= 0 && label < num_classes, "the label{} must lie in 0..{}, got {}.",
+                file.empty() ? std::string() : " of " + file, num_classes - 1, label);
 }
 
 // Cuts off what the skipped samples have left empty.
@@ -111,7 +113,7 @@ std::int64_t BatchMaker::write_sample(const SampleKey& key, float* out) const {
 std::int64_t BatchMaker::write_encoded(const EncodedSample& sample, const SampleKey& key, float* out) const {
   const std::span file(reinterpret_cast<const std::uint8_t*>(sample.file.data()), sample.file.size());
   const Channels channels = writer_.input_shape().channels == 1 ? Channels::gray : Channels::rgb;
-  check_label(sample.label, num_classes_);
+  check_label(sample.label, num_classes_, sample.name);
   writer_.write(EncodedImage(file, sample.name, channels), decode_scale_, key, out);
   return sample.label;
 }

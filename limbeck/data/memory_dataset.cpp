@@ -2,6 +2,7 @@
 
 #include "limbeck/core/error.h"
 #include "limbeck/core/hash.h"
+#include "limbeck/data/stray_label.h"
 
 #include <utility>
 
@@ -53,12 +54,9 @@ class MemoryDataset final : public Dataset {
 };
 
 void check_labels(const std::string& name, const at::Tensor& labels, std::int64_t num_classes) {
-  const std::int64_t* label = labels.const_data_ptr<std::int64_t>();
-  for (std::int64_t i = 0; i < labels.numel(); ++i) {
-    LIMBECK_CHECK(label[i] >= 0 && label[i] < num_classes,
-                  "[data] {}: the label of sample {} must lie in 0..{}, got {}. Give one class name per class.", name,
-                  i, num_classes - 1, label[i]);
-  }
+  const std::optional<StrayLabel> stray = find_stray_label(labels, num_classes);
+  LIMBECK_CHECK(!stray, "[data] {}: the label of sample {} must lie in 0..{}, got {}. Give one class name per class.",
+                name, stray->index, num_classes - 1, stray->label);
 }
 
 }  // namespace

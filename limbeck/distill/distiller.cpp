@@ -8,6 +8,7 @@
 #include <cmath>
 
 #include "limbeck/core/error.h"
+#include "limbeck/train/loop/labels.h"
 
 namespace limbeck::distill {
 
@@ -115,6 +116,7 @@ train::Objective distillation_objective(const Model& student, std::shared_ptr<Te
              const data::Batch& batch, const train::Progress&) mutable -> train::StepResult {
     const TeacherOutputs targets = (*teacher)(batch);
     const Outputs outputs = student.forward(batch.x, run);
+    train::check_labels(batch, outputs.logits());
     const at::Tensor& labels = batch.targets.defined() ? batch.targets : batch.y;
     at::Tensor loss = kd(outputs.logits(), targets.logits, labels, options);
     for (std::size_t i = 0; i < terms.size(); ++i) {

@@ -11,6 +11,7 @@
 #include "limbeck/measure/latency.h"
 #include "limbeck/measure/profile.h"
 #include "limbeck/model/device.h"
+#include "limbeck/recipe/class_match.h"
 #include "limbeck/recipe/stage.h"
 #include "limbeck/report/comparison.h"
 #include "limbeck/train/determinism.h"
@@ -26,12 +27,14 @@ struct Tested {
   std::string name;
   Model model;
   std::vector<data::Transform> transforms;  // the normalization last
+  std::vector<int64_t> classes;             // the model's, one for each of the data's; empty: the same numbers
+  std::vector<std::string> notes;           // for people, on how it was tested
 };
 
 std::optional<measure::AccuracyResult> accuracy_of(const Tested& tested, const EvaluateStage& stage,
                                                    const StageContext& context) {
   data::Loader loader = context.data().test_loader(stage.batch_size, stage.memory_format, tested.transforms);
-  measure::EvaluateOptions options{.stop = context.control().stop};
+  measure::EvaluateOptions options{.stop = context.control().stop, .on_progress = {}, .classes = tested.classes};
   const auto& on_counting = context.control().events.on_counting;
   if (on_counting) {
     options.on_progress = [&](int64_t done, int64_t all) {
@@ -74,22 +77,30 @@ ModelPlace place_of(const Model& model, const std::string& name, const EvaluateS
   return {.name = name, .logits = has_choice ? stage.logits : std::string(), .layout = stage.memory_format};
 }
 
-/// Each model is tested as its file says, unless the recipe says how for all of them. Returns what its images get.
-std::vector<data::Transform> fit(Model& model, const ModelPlace& place, const StageContext& context) {
+/// Each model is tested as its file says, unless the recipe says how for all of them.
+std::vector<data::Transform> transforms_for(const Model& model, const StageContext& context) {
   const std::optional<data::Preprocessing> own = other_preprocessing(model, context);
-  if (!own || says_how_to_test(context.recipe().data)) {
-    fit_to_data(model, place, context);
-    return context.data().test_transforms();
-  }
-  std::vector<data::Transform> transforms = steps_of(*own, context);
-  fit_to_test(model, place, context, transforms);
-  return transforms;
+  return !own || says_how_to_test(context.recipe().data) ? context.data().test_transforms() : steps_of(*own, context);
+}
+
+/// Makes the model fit, or throws why it cannot be tested on the data.
+Tested fit(const std::string& name, Model model, const EvaluateStage& stage, const StageContext& context) {
+  Tested tested{.name = name, .model = std::move(model), .transforms = {}, .classes = {}, .notes = {}};
+  tested.transforms = transforms_for(tested.model, context);
+  const ModelPlace place = place_of(tested.model, name, stage);
+  const int64_t count = fit_to_test(tested.model, place, context, tested.transforms);
+  ClassMatch match = match_classes(classes_of(tested.model.graph(), count), context.data().test_set()->class_names(),
+                                   fmt::format("[{}] model '{}'", context.title.kind, name));
+  tested.classes = std::move(match.classes);
+  if (!match.note.empty()) tested.notes.push_back(std::move(match.note));
+  return tested;
 }
 
 Tested load_tested(const std::string& name, const EvaluateStage& stage, const StageContext& context) {
-  Tested tested{.name = name, .model = context.load(name), .transforms = {}};
-  tell_preprocessing(tested.model, name, context);
-  tested.transforms = fit(tested.model, place_of(tested.model, name, stage), context);
+  Model model = context.load(name);
+  tell_preprocessing(model, name, context);
+  Tested tested = fit(name, std::move(model), stage, context);
+  for (const std::string& note : tested.notes) context.note(fmt::format("{}: {}", name, note));
   tested.model.eval();
   return tested;
 }
@@ -155,7 +166,8 @@ std::optional<Json> run_stage(const EvaluateStage& stage, StageContext& context,
                                .parameters = profile.parameters,
                                .macs = profile.macs,
                                .file_bytes = file_bytes(tested.model, name, context),
-                               .latency = std::nullopt});
+                               .latency = std::nullopt,
+                               .notes = tested.notes});
     models.push_back(std::move(tested));
   }
   if (stage.latency_runs > 0) measure_latencies(models, stage, context, comparison);
@@ -167,8 +179,7 @@ std::optional<Json> run_stage(const EvaluateStage& stage, StageContext& context,
 Json plan_stage(const EvaluateStage& stage, const StageContext& context) {
   check_latency_batch(stage, context);
   for (const std::string& name : compared_models(stage, context)) {
-    Model model = context.load_untrained(name);
-    fit(model, place_of(model, name, stage), context);
+    fit(name, context.load_untrained(name), stage, context);
   }
   return Json::object(
       {{"models", Json::array(compared_models(stage, context))}, {"samples", context.data().test_set()->size()}});

@@ -11,6 +11,7 @@
 #include "limbeck/core/hash.h"
 #include "limbeck/data/fingerprint.h"
 #include "limbeck/data/preprocessing.h"
+#include "limbeck/data/stray_label.h"
 #include "limbeck/graph/lmb.h"
 #include "limbeck/graph/passes/final_activation.h"
 #include "limbeck/graph/passes/name_logits.h"
@@ -99,15 +100,34 @@ at::Tensor try_out(const Model& model, const std::string& name, const StageConte
   }
 }
 
-void check_fits_data(const Model& model, const std::string& name, const StageContext& context,
-                     const at::Tensor& image) {
+/// How many classes a model that is used with the data must tell apart.
+enum class ClassCount : uint8_t { as_data, at_least_data };
+
+/// Which sample has a label beyond `classes`, where one has: a stray label looks like a class of its own.
+std::string stray_label_text(const StageContext& context, int64_t classes) {
+  for (const data::Dataset* dataset : {context.data().train_set().get(), context.data().test_set().get()}) {
+    if (dataset == nullptr) continue;
+    if (const auto stray = data::find_stray_label(*dataset, classes))
+      return fmt::format(" In {} {}.", dataset->name(), stray->to_string());
+  }
+  return {};
+}
+
+/// The number of classes that the model tells apart.
+int64_t check_fits_data(const Model& model, const std::string& name, const StageContext& context,
+                        const at::Tensor& image, ClassCount count) {
   const at::Tensor logits = try_out(model, name, context, image);
   const data::Dataset& dataset = *context.data().test_set();
-  LIMBECK_CHECK(logits.dim() == 2 && logits.size(1) == dataset.num_classes(),
-                "[{}] model '{}' gives [{}] for one image and {} has {} classes. Build it with classes={}, replace its "
-                "head, or name another dataset.",
-                context.title.kind, name, fmt::join(logits.sizes(), ", "), dataset.name(), dataset.num_classes(),
-                dataset.num_classes());
+  const int64_t wanted = dataset.num_classes(), given = logits.dim() == 2 ? logits.size(1) : 0;
+  const bool fits = given == wanted || (given > wanted && count == ClassCount::at_least_data);
+  if (!fits) {
+    fail<InvalidArgument>(
+        "[{}] model '{}' gives [{}] for one image and {} has {} classes.{} Build it with classes={}, replace its head, "
+        "or name another dataset.",
+        context.title.kind, name, fmt::join(logits.sizes(), ", "), dataset.name(), wanted,
+        given > 0 && given < wanted ? stray_label_text(context, given) : std::string(), wanted);
+  }
+  return given;
 }
 
 at::MemoryFormat memory_format(MemoryLayout layout) {
@@ -378,18 +398,19 @@ void fit_to_data(Model& model, const ModelPlace& place, const StageContext& cont
   graph.metadata[data::kPreprocessingKey] = context.data().preprocessing_json();
   graph.metadata[graph::kLabelsKey] = context.data().labels_json();
   model.set_graph(std::move(graph));
-  check_fits_data(model, place.name, context, context.test_images(1, place.layout));
+  check_fits_data(model, place.name, context, context.test_images(1, place.layout), ClassCount::as_data);
 }
 
-void fit_to_test(Model& model, const ModelPlace& place, const StageContext& context,
-                 const std::vector<data::Transform>& transforms) {
+int64_t fit_to_test(Model& model, const ModelPlace& place, const StageContext& context,
+                    const std::vector<data::Transform>& transforms) {
   model.to(memory_format(place.layout));
   if (!place.logits.empty()) {
     graph::Graph graph = model.graph();
     name_logits(graph, place, context);
     model.set_graph(std::move(graph));
   }
-  check_fits_data(model, place.name, context, context.test_images(1, place.layout, transforms));
+  const at::Tensor image = context.test_images(1, place.layout, transforms);
+  return check_fits_data(model, place.name, context, image, ClassCount::at_least_data);
 }
 
 void tell_left_out(const data::Loader& loader, const StageContext& context) {

@@ -139,9 +139,10 @@ struct ModelPlace {
 /// data's images and gives one logit a class.
 void fit_to_data(Model& model, const ModelPlace& place, const StageContext& context);
 
-/// The same for a model that sees images prepared by `transforms`, and says so itself: its metadata stays.
-void fit_to_test(Model& model, const ModelPlace& place, const StageContext& context,
-                 const std::vector<data::Transform>& transforms);
+/// The same for a model that is tested on images prepared by `transforms`: its metadata stays, and the data may have
+/// fewer classes. Returns the number of the model's.
+int64_t fit_to_test(Model& model, const ModelPlace& place, const StageContext& context,
+                    const std::vector<data::Transform>& transforms);
 
 /// Says how many samples an epoch leaves out, where they are more than a few.
 void tell_left_out(const data::Loader& loader, const StageContext& context);

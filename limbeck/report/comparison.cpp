@@ -54,6 +54,7 @@ std::string footnote(const Comparison& comparison) {
     if (count > 0)
       text += fmt::format(" {}: {} {} not a number, counted as wrong.", row.name, core::format_thousands(count),
                           count == 1 ? "output" : "outputs");
+    for (const std::string& note : row.notes) text += fmt::format(" {}: {}.", row.name, note);
   }
   if (has_latency(comparison)) {
     text += fmt::format(" Latency of a batch of {}, {} calls each in turns.", comparison.latency_batch,
@@ -149,7 +150,8 @@ Json to_json(const Comparison& comparison) {
                                  {"macs", row.macs},
                                  {"file_bytes", row.file_bytes},
                                  {"accuracy", to_json(row.accuracy)},
-                                 {"latency", row.latency ? to_json(*row.latency) : Json(nullptr)}}));
+                                 {"latency", row.latency ? to_json(*row.latency) : Json(nullptr)},
+                                 {"notes", Json::array(row.notes)}}));
   }
   return Json::object({{"dataset", comparison.dataset},
                        {"latency_batch", comparison.latency_batch},
@@ -168,12 +170,14 @@ Comparison comparison_from_json(const JsonView& json) {
                         .rows = {}};
   for (const JsonView& row : json["models"].elements()) {
     const auto latency = row.get("latency");
+    const auto notes = row.get("notes");  // which results of older versions lack
     comparison.rows.push_back({.name = row["name"].as_string(),
                                .accuracy = accuracy_from(row["accuracy"]),
                                .parameters = row["parameters"].as_int(),
                                .macs = row["macs"].as_int(),
                                .file_bytes = row["file_bytes"].as_int(),
-                               .latency = latency ? std::optional(latency_from(*latency)) : std::nullopt});
+                               .latency = latency ? std::optional(latency_from(*latency)) : std::nullopt,
+                               .notes = notes ? notes->as_strings() : std::vector<std::string>()});
   }
   return comparison;
 }

@@ -19,6 +19,7 @@ struct ComparisonRow {
   int64_t macs = 0;        // multiply-adds of one sample
   int64_t file_bytes = 0;  // of the model's .lmb
   std::optional<measure::LatencyResult> latency;
+  std::vector<std::string> notes{};  // on how it was measured, each without a full stop
 };
 
 struct Comparison {

@@ -4,6 +4,7 @@
 #include <fmt/ranges.h>
 
 #include "limbeck/core/error.h"
+#include "limbeck/train/loop/labels.h"
 
 namespace limbeck::train {
 
@@ -22,9 +23,15 @@ at::Tensor cross_entropy(const at::Tensor& logits, const at::Tensor& targets, do
                 logits.size(0), logits.sizes().vec(), toString(targets.scalar_type()), targets.sizes().vec());
   LIMBECK_CHECK(label_smoothing >= 0 && label_smoothing <= 1,
                 "[cross_entropy] label_smoothing must lie in [0, 1], got {}", label_smoothing);
+  if (const auto row = are_labels ? find_stray_row(targets, logits.size(1)) : std::nullopt) {
+    fail<InvalidArgument>(
+        "[cross_entropy] a label must lie in 0..{}, by the classes of the logits (or be {}, which leaves its row out), "
+        "and row {} of the batch has the label {}. Correct it, or give the model more classes.",
+        logits.size(1) - 1, kIgnoredLabel, *row, targets[*row].item<int64_t>());
+  }
   const at::Tensor scores = in_loss_precision(logits);
   return at::cross_entropy_loss(scores, are_soft ? targets.to(scores.scalar_type()) : targets, {}, at::Reduction::Mean,
-                                -100, label_smoothing);
+                                kIgnoredLabel, label_smoothing);
 }
 
 }  // namespace limbeck::train

@@ -13,6 +13,7 @@
 #include "limbeck/train/determinism.h"
 #include "limbeck/train/loop/final_activation.h"
 #include "limbeck/train/loop/freeze.h"
+#include "limbeck/train/loop/labels.h"
 #include "limbeck/train/loop/step.h"
 #include "limbeck/train/losses.h"
 
@@ -356,6 +357,7 @@ Objective classification_objective(const Model& model, double label_smoothing, F
   warn_of_final_activation(model.graph());
   return [model = model, label_smoothing, fusion](const data::Batch& batch, const Progress&) mutable -> StepResult {
     const at::Tensor logits = model.forward(batch.x, {.fusion = fusion}).logits();
+    check_labels(batch, logits);
     const at::Tensor& targets = batch.targets.defined() ? batch.targets : batch.y;
     return {.loss = cross_entropy(logits, targets, label_smoothing), .logits = logits};
   };

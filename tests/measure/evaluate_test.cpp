@@ -3,6 +3,8 @@
 #include <ATen/ATen.h>
 #include <gtest/gtest.h>
 
+#include <cmath>
+
 #include "limbeck/core/error.h"
 #include "limbeck/data/memory_dataset.h"
 #include "limbeck/graph/builder.h"
@@ -85,6 +87,43 @@ TEST(Evaluate, TellsItsProgressAndStopsOnRequest) {
   };
   EXPECT_FALSE(evaluate(network(), loader, {.stop = &stop, .on_progress = on_progress}).has_value());
   EXPECT_EQ(seen, (std::vector<int64_t>{4, 8}));
+}
+
+TEST(Evaluate, CountsInTheModelsClassesWhereTheDatasetHasFewer) {
+  data::Loader loader(dataset(), options(4));
+  const AccuracyResult same = *evaluate(network(5), loader);
+  EXPECT_EQ(same.num_top1, 8);
+  EXPECT_EQ(same.confusion.num_classes, 5);
+  EXPECT_TRUE(std::isnan(same.per_class[4]));
+  // Pixels 0, 1, 2 are the logits of classes 4, 3, 1.
+  graph::Graph graph = network(5).graph();
+  const at::Tensor weight = at::zeros({5, 3});
+  for (const auto& [row, pixel] : {std::pair{4, 0}, {3, 1}, {1, 2}}) weight[row][pixel] = 1;
+  graph.parameter("weight").tensor.detach().copy_(weight);
+  const AccuracyResult placed = *evaluate(Model(std::move(graph)), loader, {.classes = {4, 3, 1}});
+  EXPECT_EQ(placed.num_top1, 8);
+  EXPECT_DOUBLE_EQ(placed.per_class[4], 0.75);
+  EXPECT_TRUE(std::isnan(placed.per_class[0]));
+}
+
+std::string refusal(const Model& model, const EvaluateOptions& how = {}) {
+  data::Loader loader(dataset(), options(4));
+  try {
+    evaluate(model, loader, how);
+  } catch (const InvalidArgument& error) {
+    return error.what();
+  }
+  return "nothing";
+}
+
+TEST(Evaluate, NamesTheSampleWhoseLabelIsNoClassOfTheModel) {
+  EXPECT_EQ(
+      refusal(network(2)),
+      "[evaluate] the model gives logits of 2 classes, and in bright sample 2 has the label 2. Correct the label, "
+      "use replace_head or another dataset.");
+  EXPECT_EQ(refusal(network(5), {.classes = {0, 1, 5}}),
+            "[evaluate] 'classes' must have one of the model's 5 for each of the dataset's 3, got [0, 1, 5].");
+  EXPECT_NE(refusal(network(5), {.classes = {0, 1}}), "nothing");
 }
 
 TEST(Evaluate, RefusesOtherClassesAndLoadersThatDoNotShowAll) {

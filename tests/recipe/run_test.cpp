@@ -161,6 +161,35 @@ TEST_F(Run, NamesTheModelThatDoesNotFitTheData) {
   EXPECT_TRUE(refusal(wrong).starts_with("[train] model 'm' gives [1, 5] for one image and idx:")) << refusal(wrong);
 }
 
+TEST_F(Run, EvaluatesOnFewerClassesThanTheModelHasAndSaysSo) {
+  run(recipe(), {});
+  const Recipe fewer =
+      parse_recipe(fmt::format("name: y\noutput: {0}/evaluated\ndata: {{dataset: \"synthetic:3x1x8x8?n=64\"}}\n"
+                               "models: {{m: {{file: \"{0}/out/m/model.lmb\"}}}}\n"
+                               "stages: [{{evaluate: {{models: [m], latency_runs: 0}}}}]\n",
+                               folder_.path().string()),
+                   "r.yaml");
+  RunControl control;
+  std::vector<std::string> notes;
+  control.events.on_note = [&](const StageTitle&, const std::string& line) { notes.push_back(line); };
+  const RunResult result = run(fewer, control);
+  const report::ComparisonRow& row = result.comparison->rows.at(0);
+  EXPECT_EQ(row.notes, std::vector<std::string>{"the data has 3 of its 4 classes, taken by their numbers"});
+  EXPECT_NE(std::find(notes.begin(), notes.end(), "m: " + row.notes.at(0)), notes.end());
+  EXPECT_EQ(row.accuracy.confusion.num_classes, 4);
+  EXPECT_TRUE(std::isnan(row.accuracy.per_class.at(3)));
+  const std::string markdown = core::read_file(folder_.path() / "evaluated" / "report.md");
+  EXPECT_NE(markdown.find("m: " + row.notes.at(0) + "."), std::string::npos) << markdown;
+}
+
+TEST_F(Run, NamesTheSampleWithAStrayLabel) {
+  std::string labels;
+  for (int i = 0; i < 64; ++i) labels += static_cast<char>(i == 41 ? 200 : i % 4);
+  write_idx(folder_.path() / "train-labels-idx1-ubyte", {64}, labels);
+  const std::string text = refusal(recipe());
+  EXPECT_NE(text.find("/train sample 41 has the label 200. Build it with"), std::string::npos) << text;
+}
+
 TEST_F(Run, RefusesToCropNothingButPadding) {
   EXPECT_EQ(refusal(recipe(", crop_padding: 7")), "accepted");
   EXPECT_TRUE(

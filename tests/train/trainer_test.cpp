@@ -7,6 +7,7 @@
 
 #include "limbeck/core/error.h"
 #include "limbeck/core/files/file.h"
+#include "limbeck/data/memory_dataset.h"
 #include "limbeck/graph/lmb.h"
 #include "limbeck/train/losses.h"
 #include "tests/train/tiny_network.h"
@@ -274,6 +275,22 @@ TEST(Trainer, ReportsTheRateOfTheLastStepAtTheEndOfAnEpochToo) {
   EXPECT_LT(last, training.optimizer.lr / 100) << "one_cycle ends far below its peak";
 }
 
+TEST(Trainer, NamesTheSampleWhoseLabelIsNoClassOfTheModel) {
+  const at::Tensor images = at::zeros({40, 1, 8, 8}, at::kByte), labels = at::arange(40, at::kLong).remainder(4);
+  labels[21] = 6;
+  data::Loader stray(data::memory_dataset("x", images, labels, data::numbered_class_names(7)), {.batch_size = 8});
+  const Model model = network(1);
+  try {
+    train(model, {}, classification_objective(model, 0), stray, {.epochs = 1}, {});
+    FAIL() << "accepted";
+  } catch (const InvalidArgument& error) {
+    EXPECT_STREQ(
+        error.what(),
+        "[train] sample 21 has the label 6, and the model gives logits of 4 classes. Correct the label, or give "
+        "the model more classes (replace_head).");
+  }
+}
+
 TEST(Trainer, RefusesOptionsOutOfRange) {
   const Model model = network(1);
   EXPECT_THROW(run(model, {.epochs = 0}), InvalidArgument);
@@ -286,6 +303,21 @@ TEST(CrossEntropy, RefusesShapesAndDtypes) {
   EXPECT_THROW(cross_entropy(at::zeros({2, 3}), at::zeros({3}, at::kLong)), InvalidArgument);
   EXPECT_THROW(cross_entropy(at::zeros({2, 3}), at::zeros({2, 3}, at::kLong)), InvalidArgument);
   EXPECT_THROW(cross_entropy(at::zeros({2, 3}), at::zeros({2, 4})), InvalidArgument);
+}
+
+TEST(CrossEntropy, NamesTheRowOfALabelThatIsNoClassAndLeavesIgnoredOnesOut) {
+  const at::Tensor logits = at::tensor({1.0, 2.0, 3.0, 0.5, -1.0, 0.25}).view({2, 3});
+  EXPECT_EQ(cross_entropy(logits, at::tensor({2, -100}, at::kLong)).item<float>(),
+            cross_entropy(logits.narrow(0, 0, 1), at::tensor({2}, at::kLong)).item<float>());
+  for (const int64_t label : {3, -1}) {
+    try {
+      cross_entropy(logits, at::tensor({int64_t{2}, label}));
+      FAIL() << "accepted " << label;
+    } catch (const InvalidArgument& error) {
+      const std::string text = error.what();
+      EXPECT_NE(text.find("row 1 of the batch has the label " + std::to_string(label)), std::string::npos) << text;
+    }
+  }
 }
 
 // torch.nn.functional.cross_entropy in float64.

@@ -6,6 +6,7 @@
 #include "limbeck/data/files/class_names.h"
 #include "limbeck/data/files/npy.h"
 #include "limbeck/data/memory_dataset.h"
+#include "limbeck/data/stray_label.h"
 
 #include <ATen/ops/aminmax.h>
 #include <ATen/ops/empty.h>
@@ -14,6 +15,7 @@
 
 #include <array>
 #include <cstring>
+#include <limits>
 #include <utility>
 
 namespace limbeck::data {
@@ -69,10 +71,11 @@ std::shared_ptr<const Dataset> make_dataset(const PartArrays& arrays, std::strin
     fail<IoError>("[data] there must be one label per image, got {} labels in {} for {} images in {}.", labels.size(0),
                   arrays.labels_name, images.size(0), arrays.images_name);
   }
-  const std::int64_t largest = range_of(labels).second;
-  if (labels.numel() > 0 && std::cmp_greater_equal(largest, class_names.size())) {
-    fail<IoError>("[data] the labels in {} must be less than {}, the number of classes, got {}.", arrays.labels_name,
-                  class_names.size(), largest);
+  if (const auto stray = find_stray_label(labels, static_cast<std::int64_t>(class_names.size()))) {
+    fail<IoError>(
+        "[data] the labels in {} must be less than {}, the number of classes, and {}. Correct it, or name the classes "
+        "in class_names.",
+        arrays.labels_name, class_names.size(), stray->to_string());
   }
   return memory_dataset(std::move(name), images, labels, std::move(class_names));
 }
@@ -80,8 +83,9 @@ std::shared_ptr<const Dataset> make_dataset(const PartArrays& arrays, std::strin
 std::vector<std::string> names_from_labels(const at::Tensor& train_labels, const std::string& name) {
   const at::Tensor labels = to_labels(train_labels, name);
   const std::int64_t largest = range_of(labels).second;
-  if (largest >= kMaxClasses)
-    fail<IoError>("[data] {}: a label must be less than {}, got {}.", name, kMaxClasses, largest);
+  if (const auto stray = find_stray_label(labels, kMaxClasses))
+    fail<IoError>("[data] {}: a label must be less than {}, and {}. Correct it.", name, kMaxClasses,
+                  stray->to_string());
   return numbered_class_names(labels.numel() == 0 ? 0 : largest + 1);
 }
 
@@ -195,8 +199,8 @@ at::Tensor to_labels(const at::Tensor& array, const std::string& name) {
                 "[data] {} must hold one whole number a sample, [N] or [N, 1], got {} [{}].", name,
                 c10::toString(array.scalar_type()), fmt::join(array.sizes(), ", "));
   at::Tensor labels = array.reshape({array.size(0)}).to(at::kLong).contiguous();
-  const std::int64_t least = range_of(labels).first;
-  LIMBECK_CHECK(least >= 0, "[data] {}: labels must not be negative, got {}.", name, least);
+  const auto stray = find_stray_label(labels, std::numeric_limits<std::int64_t>::max());
+  LIMBECK_CHECK(!stray, "[data] {}: labels must not be negative, and {}. Correct it.", name, stray->to_string());
   return labels;
 }
 

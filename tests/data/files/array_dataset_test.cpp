@@ -77,7 +77,10 @@ TEST(ToLabels, TakesIntegersInOneColumn) {
   EXPECT_TRUE(at::equal(to_labels(at::tensor({2, 0}, at::kInt).view({2, 1}), "y"), at::tensor({2, 0}, at::kLong)));
   EXPECT_THROW(to_labels(at::ones({2}), "y"), InvalidArgument);
   EXPECT_THROW(to_labels(at::ones({2, 2}, at::kLong), "y"), InvalidArgument);
-  EXPECT_THROW(to_labels(-at::ones({2}, at::kLong), "y"), InvalidArgument);
+  EXPECT_EQ(message_of([] {
+              to_labels(at::tensor({2, 0, -3}, at::kLong), "y.npy");
+            }),
+            "[data] y.npy: labels must not be negative, and sample 2 has the label -3. Correct it.");
 }
 
 TEST(OpenNpyFolder, ReadsBothConventionsAndNames) {
@@ -98,7 +101,8 @@ TEST(OpenNpyFolder, ReadsBothConventionsAndNames) {
   core::write_file(folder.path() / "class_names.txt", "a\nb\nc\nd\n");
   EXPECT_EQ(open_dataset(spec)->num_classes(), 4);
   core::write_file(folder.path() / "class_names.txt", "a\n");
-  EXPECT_TRUE(contains(message_of([&] { open_dataset(spec); }), "must be less than 1, the number of classes, got 2"));
+  EXPECT_TRUE(contains(message_of([&] { open_dataset(spec); }),
+                       "less than 1, the number of classes, and sample 1 has the label 2."));
 }
 
 TEST(OpenNpyFolder, SaysWhatIsWrong) {

@@ -1,0 +1,29 @@
+#include "limbeck/train/loop/labels.h"
+
+#include "limbeck/core/error.h"
+
+namespace limbeck::train {
+
+std::optional<std::int64_t> find_stray_row(const at::Tensor& labels, std::int64_t num_classes) {
+  if (!labels.is_cpu()) return std::nullopt;
+  const at::Tensor dense = labels.contiguous();
+  const std::int64_t* label = dense.const_data_ptr<std::int64_t>();
+  for (std::int64_t i = 0; i < dense.numel(); ++i) {
+    const bool is_class = label[i] >= 0 && label[i] < num_classes;
+    if (!is_class && label[i] != kIgnoredLabel) return i;
+  }
+  return std::nullopt;
+}
+
+void check_labels(const data::Batch& batch, const at::Tensor& logits) {
+  if (batch.targets.defined() || logits.dim() != 2) return;
+  const std::optional<std::int64_t> row = find_stray_row(batch.y, logits.size(1));
+  if (!row) return;
+  fail<InvalidArgument>(
+      "[train] sample {} has the label {}, and the model gives logits of {} classes. Correct the label, or give the "
+      "model more classes (replace_head).",
+      batch.index.defined() ? batch.index[*row].item<std::int64_t>() : *row, batch.y[*row].item<std::int64_t>(),
+      logits.size(1));
+}
+
+}  // namespace limbeck::train
