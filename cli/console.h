@@ -31,6 +31,9 @@ class Console {
 
   recipe::RunEvents events();
 
+  /// Tells people what a result does not say by itself.
+  void note(const std::string& text) { line("limbeck: note: " + text); }
+
  private:
   using Clock = std::chrono::steady_clock;
   /// Shows a state that the next one replaces; elsewhere than on a terminal, only every ten seconds.

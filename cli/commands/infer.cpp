@@ -20,6 +20,7 @@
 #include "limbeck/data/preprocessing.h"
 #include "limbeck/graph/weights/tensors.h"
 #include "limbeck/load/load.h"
+#include "limbeck/load/random_weights.h"
 #include "limbeck/model/device.h"
 #include "limbeck/model/inputs.h"
 #include "limbeck/model/modes.h"
@@ -214,10 +215,18 @@ Json outputs_json(const std::vector<NamedTensor>& outputs) {
   return Json(std::move(array));
 }
 
+std::vector<std::string> notes_on(const InferArguments& arguments) {
+  if (!has_random_weights(arguments.model)) return {};
+  return {fmt::format("{}: {}", arguments.model, kRandomWeightsNote)};
+}
+
 void show(const Results& results, const InferArguments& arguments, const std::vector<std::string>& labels) {
+  const std::vector<std::string> notes = notes_on(arguments);
+  for (const std::string& note : notes) Console(arguments.output).note(note);
   if (arguments.output.json) {
     print(Json::object({{"results", classes_json(results, arguments.top, labels)},
                         {"outputs", outputs_json(results.outputs)},
+                        {"notes", Json::array(notes)},
                         {"output_file", arguments.output_file.empty() ? Json(nullptr) : Json(arguments.output_file)}}));
     return;
   }

@@ -15,6 +15,7 @@
 #include "limbeck/core/table.h"
 #include "limbeck/graph/passes/reference_run.h"
 #include "limbeck/load/load.h"
+#include "limbeck/load/random_weights.h"
 #include "limbeck/measure/latency.h"
 #include "limbeck/measure/memory.h"
 #include "limbeck/measure/profile.h"
@@ -40,6 +41,7 @@ struct Findings {
   MemoryUse memory;
   std::optional<std::uint64_t> file_bytes;
   int threads = 1;
+  bool has_random_weights = false;
 };
 
 /// Symbols on the batch axis of an input are `batch`, others the smallest that the model takes.
@@ -97,6 +99,7 @@ Findings find_out(const ProfileArguments& arguments) {
   if (arguments.runs > 0) findings.latency = measure_latency(model, arguments);
   findings.memory.after_runs = measure::private_memory_bytes();
   if (std::filesystem::is_regular_file(arguments.model)) findings.file_bytes = core::file_size(arguments.model);
+  findings.has_random_weights = has_random_weights(arguments.model);
   return findings;
 }
 
@@ -147,6 +150,7 @@ std::string to_text(const Findings& findings, const ProfileArguments& arguments)
   if (findings.file_bytes) text += fmt::format("  file        {}\n", core::format_bytes(*findings.file_bytes));
   if (findings.latency) text += latency_text(*findings.latency, arguments, findings.threads);
   text += fmt::format("  memory      {}\n", memory_text(findings.memory));
+  if (findings.has_random_weights) text += "  weights     random, as a zoo name brings none: its costs are the same\n";
   return text + "\n" + scope_table(profile, arguments.depth);
 }
 
@@ -175,6 +179,7 @@ Json to_json(const Findings& findings, const ProfileArguments& arguments) {
                        {"private_memory_bytes", Json::object({{"before_load", to_json(findings.memory.before_load)},
                                                               {"after_load", to_json(findings.memory.after_load)},
                                                               {"after_runs", to_json(findings.memory.after_runs)}})},
+                       {"random_weights", findings.has_random_weights},
                        {"scopes", Json(std::move(scopes))}});
 }
 

@@ -5,6 +5,7 @@
 #include "limbeck/core/error.h"
 #include "limbeck/core/format.h"
 #include "limbeck/core/hash.h"
+#include "limbeck/load/random_weights.h"
 #include "limbeck/recipe/stage.h"
 #include "limbeck/train/loop/accumulation.h"
 #include "limbeck/train/loop/final_activation.h"
@@ -129,6 +130,12 @@ void tell_setup(const Setup& setup, const StageContext& context) {
   }
 }
 
+/// What makes the result worth less than it seems.
+std::vector<std::string> notes_on(const DistillStage& stage, const StageContext& context) {
+  if (!context.has_random_weights(stage.teacher)) return {};
+  return {fmt::format("the teacher {} teaches noise: {}", stage.teacher, kRandomWeightsNote)};
+}
+
 }  // namespace
 
 std::optional<Json> run_stage(const DistillStage& stage, StageContext& context, const std::string& key) {
@@ -136,6 +143,8 @@ std::optional<Json> run_stage(const DistillStage& stage, StageContext& context, 
   Setup setup = set_up(stage, context, context.load(stage.student), context.load(stage.teacher));
   train::warn_of_final_activation(setup.student.graph());
   tell_setup(setup, context);
+  const std::vector<std::string> notes = notes_on(stage, context);
+  for (const std::string& note : notes) context.note(note);
   const std::string teacher_hash = tensors_hash(setup.teacher);
   data::Loader loader = context.data().train_loader(stage.memory_format);
   tell_left_out(loader, context);
@@ -158,6 +167,7 @@ std::optional<Json> run_stage(const DistillStage& stage, StageContext& context, 
   Json result = to_json(summary, loader);
   result["teacher_outputs"] = setup.choice.reason;
   result["features"] = adapters_json(setup.terms);
+  result["notes"] = Json::array(notes);
   return result;
 }
 

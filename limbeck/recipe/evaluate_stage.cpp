@@ -7,6 +7,7 @@
 #include "limbeck/core/files/file.h"
 #include "limbeck/core/machine.h"
 #include "limbeck/data/preprocessing.h"
+#include "limbeck/load/random_weights.h"
 #include "limbeck/measure/evaluate.h"
 #include "limbeck/measure/latency.h"
 #include "limbeck/measure/profile.h"
@@ -92,6 +93,7 @@ Tested fit(const std::string& name, Model model, const EvaluateStage& stage, con
   ClassMatch match = match_classes(classes_of(tested.model.graph(), count), context.data().test_set()->class_names(),
                                    fmt::format("[{}] model '{}'", context.title.kind, name));
   tested.classes = std::move(match.classes);
+  if (context.has_random_weights(name)) tested.notes.emplace_back(kRandomWeightsNote);
   if (!match.note.empty()) tested.notes.push_back(std::move(match.note));
   return tested;
 }

@@ -127,6 +127,9 @@ void write_reports(const Workspace& workspace, const Recipe& recipe, const RunRe
         fmt::format("## {} ({})\n\n{}\n", stage_name(stage), stage_kind(stage), report::training_to_markdown(*epochs));
     if (const auto skipped = stages[stage_name(stage)].get("skipped_samples"))
       markdown += fmt::format("Samples that could not be read and were left out: {}.\n\n", skipped->as_int());
+    if (const auto notes = stages[stage_name(stage)].get("notes")) {
+      for (const std::string& note : notes->as_strings()) markdown += fmt::format("Note: {}.\n\n", note);
+    }
   }
   core::write_file(workspace.root() / "report.md", markdown);
 }

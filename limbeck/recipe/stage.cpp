@@ -16,6 +16,7 @@
 #include "limbeck/graph/passes/final_activation.h"
 #include "limbeck/graph/passes/name_logits.h"
 #include "limbeck/load/load.h"
+#include "limbeck/load/random_weights.h"
 #include "limbeck/load/transfer.h"
 #include "limbeck/measure/evaluate.h"
 #include "limbeck/measure/profile.h"
@@ -211,6 +212,12 @@ std::optional<std::filesystem::path> StageContext::file_of(const std::string& na
   const ModelOptions& options = options_of(name);
   const bool is_itself = options.file.ends_with(".lmb") && options.weights.empty();
   return is_itself ? std::optional<std::filesystem::path>(options.file) : std::nullopt;
+}
+
+bool StageContext::has_random_weights(const std::string& name) const {
+  if (sources_.at(name).is_result) return false;
+  const ModelOptions& options = options_of(name);
+  return options.weights.empty() && (options.file.empty() || limbeck::has_random_weights(options.file));
 }
 
 void StageContext::add_result(const std::string& name, const std::string& key, const std::string& made_from) {

@@ -49,6 +49,8 @@ class StageContext {
   const ModelOptions& options_of(const std::string& name) const;
   /// The .lmb that `name` comes from as it is; nothing for models that are built, captured or given other weights.
   std::optional<std::filesystem::path> file_of(const std::string& name) const;
+  /// Whether `name` has the weights that it was built with: no stage trained it and no file gave it any.
+  bool has_random_weights(const std::string& name) const;
   /// From now on `name` is the result of the stage under `key`, which trained `made_from`.
   void add_result(const std::string& name, const std::string& key, const std::string& made_from);
   /// Results so far, in order.

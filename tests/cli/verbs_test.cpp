@@ -150,6 +150,49 @@ TEST_F(Verbs, EvaluateKeepsItsReportWhereAsked) {
   EXPECT_TRUE(contains(core::read_file(path("report/report.md")), "%"));
 }
 
+int count_of(const std::string& text, const std::string& part) {
+  int count = 0;
+  for (std::size_t at = text.find(part); at != std::string::npos; at = text.find(part, at + 1)) ++count;
+  return count;
+}
+
+constexpr const char* kRandom = "weights are random";
+
+TEST_F(Verbs, ZooNamesAreSaidOnceToHaveRandomWeights) {
+  const std::string image = test_file("data/images/gray.png"), report = path("report"), students = path("students");
+  const std::vector<std::string> prepared{"--resize", "8", "8", "--mean", "0.5", "--stddev", "0.5"};
+  std::vector<std::string> infer{"infer", kTinyModel, "--input", image};
+  infer.insert(infer.end(), prepared.begin(), prepared.end());
+  for (const std::vector<std::string>& arguments :
+       {std::vector<std::string>{"evaluate", kTinyModel, "--data", kTinyData, "--latency_runs", "0", "-o", report},
+        {"distill", "--student", kTinyModel, "--teacher", kTinyModel, "--data", kTinyData, "--epochs", "1",
+         "--data.batch_size", "16", "-o", students},
+        infer}) {
+    const Finished done = run_limbeck(arguments);
+    EXPECT_EQ(done.exit_code, 0) << done.err;
+    std::string words = done.err;  // without the breaks of lines
+    for (std::size_t at = 0; (at = words.find("\n    ", at)) != std::string::npos;) words.replace(at, 5, " ");
+    EXPECT_EQ(count_of(words, kRandom), 1) << done.err;
+  }
+  EXPECT_EQ(count_of(core::read_file(report + "/report.md"), kRandom), 1);
+  EXPECT_EQ(count_of(core::read_file(students + "/report.md"), kRandom), 1);
+  infer.emplace_back("--json");
+  const Json answer = run_limbeck(infer).json();
+  EXPECT_TRUE(contains(JsonView(answer, "answer")["notes"][0].as_string(), kRandom));
+  EXPECT_TRUE(contains(text_of({"profile", kTinyModel, "--runs", "0"}), "random"));
+}
+
+TEST_F(Verbs, TrainedModelsAreNotSaidToHaveRandomWeights) {
+  const Finished done = run_limbeck({"evaluate", model_, "--data", kTinyData, "--latency_runs", "0"});
+  EXPECT_FALSE(contains(done.out + done.err, "random")) << done.out << done.err;
+  const Finished distilled = run_limbeck({"distill", "--student", kTinyModel, "--teacher", model_, "--data", kTinyData,
+                                          "--epochs", "1", "--data.batch_size", "16", "-o", path("s")});
+  EXPECT_FALSE(contains(distilled.out + distilled.err, "random")) << distilled.err;
+  EXPECT_FALSE(contains(text_of({"profile", model_, "--runs", "0"}), "random"));
+  const Json answer = json_of({"infer", model_, "--input", test_file("data/images/gray.png")});
+  EXPECT_EQ(JsonView(answer, "answer")["notes"].size(), 0U);
+}
+
 TEST_F(Verbs, InferNamesTheLikeliestClassesOfImages) {
   const std::string image = test_file("data/images/gray.png"), other = test_file("data/images/rgb.jpg");
   const Json json = json_of({"infer", model_, "--input", image, other, "--top", "9"});
