@@ -24,14 +24,17 @@ class Table {
 
   std::size_t num_rows() const { return rows_.size(); }
 
-  /// Columns two spaces apart under their titles and a rule. Where the lines would be wider than `width`, left-aligned
-  /// columns, widest first, wrap their text at spaces; numbers never wrap. Ends with a newline.
+  /// Columns two spaces apart under their titles and a rule. Where the lines would be wider than `width`, titles and
+  /// the text of left-aligned columns, widest first, wrap at spaces and after the separators of names; where that is
+  /// not enough, what has none loses its middle. Numbers never wrap. Ends with a newline.
   std::string text(std::size_t width = 80) const;
 
   /// A Markdown table; '|' and line breaks in cells are escaped.
   std::string markdown() const;
 
  private:
+  std::vector<std::size_t> column_widths(std::size_t width) const;
+
   std::vector<Column> columns_;
   std::vector<std::vector<std::string>> rows_;
 };
@@ -40,8 +43,11 @@ class Table {
 std::size_t display_width(std::string_view text);
 
 /// Lines of at most `width` columns, broken at spaces. Words longer than a line are broken after a separator of names
-/// and paths, one of . / - _ , = and only where there is none anywhere. width > 0.
+/// and paths, one of . / - _ , = ? & : and only where there is none anywhere. width > 0.
 std::vector<std::string> wrap(std::string_view text, std::size_t width);
+
+/// The text if it fits into `width` columns, else its beginning, "…" and its end.
+std::string elide_middle(std::string_view text, std::size_t width);
 
 /// The text if it fits into `width` columns, else its beginning and "…".
 std::string truncate_to_width(std::string_view text, std::size_t width);

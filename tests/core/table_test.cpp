@@ -32,8 +32,28 @@ TEST(Table, WrapsTextAndNotNumbers) {
             "an op without a   12\n"
             "trait is a\n"
             "barrier\n"
-            "unbreakablewordo   3\n"
-            "fmanyletters\n");
+            "unbreaka…letters   3\n");
+}
+
+TEST(Table, KeepsPiecesOfNamesWholeAsLongAsTheyFit) {
+  Table table({{"scope", Table::Align::left}, {"type", Table::Align::left}, {"share of MACs"}});
+  table.add_row({"features.denseblock4.denselayer16.conv2", "Conv2dNormActivation", "12.5 %"});
+  EXPECT_EQ(table.text(48),
+            "scope          type                     share of\n"
+            "                                            MACs\n"
+            "------------------------------------------------\n"
+            "features.      Conv2dNormActivation       12.5 %\n"
+            "denseblock4.\n"
+            "denselayer16.\n"
+            "conv2\n");
+}
+
+TEST(ElideMiddle, KeepsBothEnds) {
+  EXPECT_EQ(elide_middle("abcdefgh", 8), "abcdefgh");
+  EXPECT_EQ(elide_middle("abcdefgh", 6), "abc…gh");
+  EXPECT_EQ(elide_middle("äöüßéèêë", 4), "äö…ë");
+  EXPECT_EQ(elide_middle("abc", 1), "…");
+  EXPECT_EQ(elide_middle("abc", 0), "");
 }
 
 TEST(Wrap, BreaksNamesAfterTheirSeparators) {
