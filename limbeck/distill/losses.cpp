@@ -35,8 +35,12 @@ void KdOptions::validate() const {
 at::Tensor kd(const at::Tensor& student, const at::Tensor& teacher, const at::Tensor& labels,
               const KdOptions& options) {
   options.validate();
-  return options.alpha * kd_divergence(student, teacher, options.temperature) +
-         (1 - options.alpha) * train::cross_entropy(student, labels, options.label_smoothing);
+  LIMBECK_CHECK(labels.defined() || options.alpha == 1,
+                "[distill] without labels alpha must be 1, the weight of the teacher's term alone, got {}",
+                options.alpha);
+  const at::Tensor divergence = options.alpha * kd_divergence(student, teacher, options.temperature);
+  if (!labels.defined()) return divergence;
+  return divergence + (1 - options.alpha) * train::cross_entropy(student, labels, options.label_smoothing);
 }
 
 at::Tensor feature_mse(const at::Tensor& student, const at::Tensor& teacher) {

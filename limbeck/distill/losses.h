@@ -25,7 +25,7 @@ struct KdOptions {
 };
 
 /// alpha · kd_divergence + (1 - alpha) · cross-entropy with the labels. labels: [B] int64, or [B, C] floating point
-/// where they are soft (MixUp, CutMix). Returns a scalar.
+/// where they are soft (MixUp, CutMix), or undefined with alpha = 1. Returns a scalar.
 at::Tensor kd(const at::Tensor& student, const at::Tensor& teacher, const at::Tensor& labels,
               const KdOptions& options = {});
 

@@ -50,13 +50,13 @@ std::vector<std::string> names_in(const fs::path& folder) {
 [[noreturn]] void fail_missing(const std::string& what) {
   const fs::path path = what;
   const fs::path folder = path.has_parent_path() ? path.parent_path() : fs::path(".");
-  LIMBECK_CHECK(fs::is_directory(folder), "[load] cannot open '{}': there is no folder '{}'", what, folder.string());
-  const std::string files = nearest_names(path.filename().string(), names_in(folder));
-  const bool may_be_zoo = !path.has_parent_path() && !path.has_extension();
-  const std::string models = may_be_zoo ? nearest_names(what, zoo_names()) : std::string();
-  fail<InvalidArgument>("[load] '{}' is no file{}.{}{}{}{}", what, may_be_zoo ? " and no model of the zoo" : "",
-                        files.empty() ? "" : " Nearest files: ", files,
-                        models.empty() ? "" : " Nearest in the zoo: ", models);
+  if (!fs::is_directory(folder))
+    fail<IoError>("[load] cannot open '{}': there is no folder '{}'", what, folder.string());
+  std::string files = nearest_names(path.filename().string(), names_in(folder));
+  if (!files.empty()) files = " Nearest files: " + files;
+  if (path.has_parent_path() || path.has_extension()) fail<IoError>("[load] '{}' is no file.{}", what, files);
+  fail<InvalidArgument>("[load] '{}' is no file and no model of the zoo.{} Nearest in the zoo: {}", what, files,
+                        nearest_names(what, zoo_names()));
 }
 
 [[noreturn]] void fail_weights(const std::string& path) {

@@ -62,9 +62,11 @@ void Accuracy::add(const at::Tensor& logits, const at::Tensor& labels) {
       "[accuracy] labels must be an int64 tensor [{}], one per row of logits.", rows.size());
   const at::Tensor cpu_labels = labels.to(at::kCPU).contiguous();
   const std::span label(cpu_labels.const_data_ptr<std::int64_t>(), static_cast<std::size_t>(rows.size()));
-  for (const std::int64_t one : label) {
-    LIMBECK_CHECK(one >= 0 && one < confusion_.num_classes, "[accuracy] a label must lie in 0..{}, got {}.",
-                  confusion_.num_classes - 1, one);
+  for (std::size_t i = 0; i < label.size(); ++i) {
+    LIMBECK_CHECK(label[i] >= 0 && label[i] < confusion_.num_classes,
+                  "[accuracy] the label of sample {} must lie in 0..{}, of {} classes, got {}.",
+                  num_samples_ + static_cast<std::int64_t>(i), confusion_.num_classes - 1, confusion_.num_classes,
+                  label[i]);
   }
   for (std::int64_t i = 0; i < rows.size(); ++i) add_sample(rows.row(i), label[static_cast<std::size_t>(i)]);
 }

@@ -134,7 +134,7 @@ def cross_entropy(logits: Tensor, labels: Tensor, label_smoothing: float = 0.0) 
 def kd(
     student: Tensor,
     teacher: Tensor,
-    labels: Tensor,
+    labels: Tensor | None = None,
     temperature: float = 4,
     alpha: float = 0.7,
     label_smoothing: float = 0.0,

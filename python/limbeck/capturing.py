@@ -40,15 +40,15 @@ def _by_argument(module, args, kwargs, shapes):
     try:
         names = list(inspect.signature(module.forward).bind(*args, **kwargs).arguments)
     except TypeError as error:
-        raise ValueError(f"[capture] the example does not fit {kind}.forward{inspect.signature(module.forward)}: {error}. "
-                         "Give a tensor, a tuple of positional or a dict of keyword arguments.") from error
+        raise ValueError(f"[capture] the example does not fit {kind}.forward{inspect.signature(module.forward)}: "
+                         f"{error}. Give a tensor, a tuple of positional or a dict of keyword arguments.") from error
     if shapes is None:
         return None
     if isinstance(shapes, (tuple, list)):
         shapes = dict(zip(names, shapes, strict=False))
     if not isinstance(shapes, dict):
-        raise ValueError("[capture] dynamic_shapes must be {argument: {axis: torch.export.Dim(name)}}, or a tuple of such "
-                         f"axes by position, got {type(shapes).__name__}")
+        raise ValueError("[capture] dynamic_shapes must be {argument: {axis: torch.export.Dim(name)}}, or a tuple of "
+                         f"such axes by position, got {type(shapes).__name__}")
     for name in shapes:
         if name not in names:
             nearest = difflib.get_close_matches(str(name), names, 1, 0) or names

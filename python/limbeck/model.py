@@ -312,10 +312,20 @@ def load(what, *, train=None, weights=None, seed=0):
 
     `train`: the train export that pairs with a `.pt2`; `weights`: a `.pth`, safetensors or `.lmb` file whose weights
     the model takes, strictly; `seed`: of a zoo model's initial weights. ValueError for an unknown name (naming the
-    nearest), OSError for a damaged file, NotImplementedError for files that hold no graph.
+    nearest), FileNotFoundError and other OSErrors for files, NotImplementedError for files that hold no graph.
     """
     paths = [os.fspath(path) if path is not None else "" for path in (what, train, weights)]
-    return Model(_core.load(paths[0], paths[1], paths[2], seed))
+    try:
+        return Model(_core.load(paths[0], paths[1], paths[2], seed))
+    except OSError as error:
+        if any(_is_missing(path, str(error)) for path in paths if path):
+            raise FileNotFoundError(str(error)) from error.__cause__
+        raise
+
+
+def _is_missing(path, said):
+    """Whether what is said of a file is that it is not there: a zoo name is none either, but nothing is said of it."""
+    return not os.path.exists(path) and (f"'{path}'" in said or f"{path}:" in said)
 
 
 def save(model, path):

@@ -1,5 +1,7 @@
 """lb.optimize: one call for models and optimizers, whatever owns what."""
 
+import difflib
+import inspect
 import json
 import typing
 import weakref
@@ -7,7 +9,7 @@ import weakref
 import torch
 from torch.utils import _pytree as pytree
 
-from limbeck import optim
+from limbeck import from_ipex, optim
 from limbeck._extension import core as _core
 from limbeck.capturing import capture
 from limbeck.layouts import turn_weights
@@ -280,7 +282,7 @@ def report(optimized):
 
 
 def optimize(models, optimizers=None, *, optimizer=None, dtype=torch.float32, sample_input=None, clip_norm=0.0,
-             accumulate=1):
+             accumulate=1, **others):
     """Makes training (and, without an optimizer, inference) of models fast and joins what belongs together.
 
     On sets:  set = lb.optimize({"teacher": (teacher, lb.frozen_train("update")), "student": (student, lb.Role.train)},
@@ -298,8 +300,9 @@ def optimize(models, optimizers=None, *, optimizer=None, dtype=torch.float32, sa
 
     dtype: float32, or None for it; bfloat16 and float16 run under autocast, parameters stay float32. ValueError that names the
     parameter: owned by no model, by two optimizers, in two roles; an optimizer that owns nothing of the set; a trained
-    model of which no optimizer owns anything.
+    model of which no optimizer owns anything. TypeError for keywords of IPEX's, which says what to do instead.
     """
+    _refuse_others(others, optimizers)
     dtype = torch.float32 if dtype is None else dtype
     if isinstance(models, dict):
         if optimizer is not None or sample_input is not None:
@@ -310,6 +313,18 @@ def optimize(models, optimizers=None, *, optimizer=None, dtype=torch.float32, sa
         raise ValueError("[optimize] one model takes optimizer=, and its own loop clips and accumulates. For several "
                          "optimizers make a set: lb.optimize({'model': model}, [first, second])")
     return _optimize_one(models, optimizer, dtype, sample_input)
+
+
+def _refuse_others(others, optimizers):
+    """TypeError for keywords that optimize() does not have, and for IPEX's second argument by position."""
+    if isinstance(optimizers, torch.dtype):
+        raise TypeError(f"[optimize] the dtype is given by name: dtype={optimizers}")
+    for name in others:
+        if name in from_ipex.INSTEAD:
+            raise TypeError(f"[optimize] {name}= {from_ipex.INSTEAD[name].replace('`', '')}.")
+        known = [parameter for parameter in inspect.signature(optimize).parameters if parameter != "others"]
+        nearest = difflib.get_close_matches(name, known, 1, 0)[0]
+        raise TypeError(f"[optimize] there is no keyword {name}=. Nearest: {nearest}=.")
 
 
 def _lay_out(model, optimizer, dtype):

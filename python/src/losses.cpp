@@ -1,5 +1,7 @@
 #include "limbeck/train/losses.h"
 
+#include <optional>
+
 #include "limbeck/distill/losses.h"
 #include "python/src/bindings.h"
 
@@ -7,9 +9,9 @@ namespace limbeck::python {
 
 namespace {
 
-at::Tensor kd(const at::Tensor& student, const at::Tensor& teacher, const at::Tensor& labels, double temperature,
-              double alpha, double label_smoothing) {
-  return distill::kd(student, teacher, labels,
+at::Tensor kd(const at::Tensor& student, const at::Tensor& teacher, const std::optional<at::Tensor>& labels,
+              double temperature, double alpha, double label_smoothing) {
+  return distill::kd(student, teacher, labels.value_or(at::Tensor()),
                      {.temperature = temperature, .alpha = alpha, .label_smoothing = label_smoothing});
 }
 

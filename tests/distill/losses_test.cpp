@@ -61,6 +61,13 @@ TEST_F(Golden, CombinationWithLabels) {
               value("alpha0.7_times_kd_T4_plus_0.3_times_ce"), kGoldenDigits);
 }
 
+TEST_F(Golden, WithoutLabelsTheTeacherCountsAlone) {
+  const KdOptions options{.temperature = 4, .alpha = 1};
+  EXPECT_NEAR(kd(matrix("s"), matrix("t"), at::Tensor(), options).item<double>(), value("kd_T4_times_T2"),
+              kGoldenDigits);
+  EXPECT_THROW(kd(matrix("s"), matrix("t"), at::Tensor(), {.alpha = 0.7}), InvalidArgument);
+}
+
 TEST_F(Golden, GradientReachesTheStudentAlone) {
   const at::Tensor student = matrix("s").set_requires_grad(true), teacher = matrix("t").set_requires_grad(true);
   kd_divergence(student, teacher, 4).backward();

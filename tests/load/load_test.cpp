@@ -95,8 +95,8 @@ TEST(Load, UnknownZooNameNamesTheNearest) {
 }
 
 TEST(Load, MissingFileNamesTheNearest) {
-  expect_contains(refusal<InvalidArgument>(data("exportde.pt2").string()), "Nearest files: exported.pt2");
-  expect_contains(refusal<InvalidArgument>("no/such/folder/model.pt2"), "there is no folder 'no/such/folder'");
+  expect_contains(refusal<IoError>(data("exportde.pt2").string()), "Nearest files: exported.pt2");
+  expect_contains(refusal<IoError>("no/such/folder/model.pt2"), "there is no folder 'no/such/folder'");
   expect_contains(refusal<InvalidArgument>(data("").parent_path().string()), "is a folder. Name one of its files");
   expect_contains(refusal<InvalidArgument>(""), "no model named");
 }

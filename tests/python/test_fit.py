@@ -365,3 +365,12 @@ def test_the_docstring_has_the_keys_of_the_table():
     for key in ("epochs = 1", "kind = 'sgd'", "warmup_epochs = 0.0", "temperature = 4.0", "precision = 'fp32'"):
         assert key in lb.fit.__doc__
     assert len(digits()[0]) == 1797
+
+
+@pytest.mark.parametrize("held_out", [False, True])
+def test_a_label_that_is_no_class_is_named(held_out):
+    images, labels = split()[0]
+    wrong = labels.clone()
+    wrong[3] = 12
+    with pytest.raises(ValueError, match=r"sample 3 of TensorDataset: the label must lie in 0..9, got 12"):
+        lb.fit(net(), (images, labels if held_out else wrong), (images, wrong) if held_out else None, classes=10)

@@ -119,3 +119,33 @@ def test_losses_equal_pytorchs():
     torch.testing.assert_close(lb.feature_mse(s, t), nn.functional.mse_loss(s, t))
     with pytest.raises(ValueError):
         lb.kd(s, t[:, :3], y)
+
+
+@pytest.mark.parametrize("wrong", [4, -1])
+def test_a_label_that_is_no_class_is_named(wrong):
+    x, y, teacher = images(), labels(), torch.randn(6, 4)
+    y[3] = wrong
+    logits = torch.randn(6, 4)
+    for call in (lambda: lb.cross_entropy(logits, y), lambda: lb.kd(logits, teacher, y)):
+        with pytest.raises(ValueError, match=rf"must lie in 0..3, .* row 3 of the batch has the label {wrong}\."):
+            call()
+    with pytest.raises(ValueError, match=rf"the label of sample 9 must lie in 0..3, of 4 classes, got {wrong}"):
+        lb.evaluate(conv_net(), [(x, labels()), (x, y)])  # counted over the loader, not the batch
+
+
+def test_labels_may_be_strided_or_ignored():
+    logits, y = torch.randn(6, 4), torch.randint(4, (12,))[::2]
+    assert torch.equal(lb.cross_entropy(logits, y), nn.functional.cross_entropy(logits, y))
+    y[1] = -100
+    assert torch.equal(lb.cross_entropy(logits, y), nn.functional.cross_entropy(logits, y))
+
+
+def test_distillation_without_labels():
+    student, teacher = torch.randn(6, 4, requires_grad=True), torch.randn(6, 4)
+    loss = lb.kd(student, teacher, temperature=2, alpha=1)
+    expected = 4 * nn.functional.kl_div((student / 2).log_softmax(1), (teacher / 2).softmax(1), reduction="batchmean")
+    torch.testing.assert_close(loss, expected)
+    loss.backward()
+    assert student.grad.abs().sum() > 0
+    with pytest.raises(ValueError, match="without labels alpha must be 1, .* got 0.7"):
+        lb.kd(student, teacher)

@@ -121,6 +121,22 @@ def test_errors_keep_their_class_and_text(tmp_path):
         lb.save(torch.nn.Linear(2, 2), tmp_path / "x.lmb")
 
 
+@pytest.mark.parametrize("path", ["modle.lmb", "nowhere/model.lmb"])
+def test_a_file_that_is_missing(path, tmp_path):
+    (tmp_path / "model.lmb").write_bytes(b"no model at all")
+    with pytest.raises(FileNotFoundError, match=r"\[load\] .*(Nearest files: model.lmb|there is no folder)"):
+        lb.load(tmp_path / path)
+    assert not issubclass(type(_refusal(tmp_path / "model.lmb")), FileNotFoundError)  # it is there, and no model
+    with pytest.raises(FileNotFoundError, match="weights.pth"):
+        lb.load("resnet18?classes=2", weights=tmp_path / "weights.pth")
+
+
+def _refusal(path):
+    with pytest.raises(OSError) as raised:
+        lb.load(path)
+    return raised.value
+
+
 def test_import_costs_little_beside_torch():
     code = ("import time, torch; start = time.perf_counter(); import limbeck; "
             "print(time.perf_counter() - start)")
