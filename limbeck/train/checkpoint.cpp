@@ -152,7 +152,7 @@ void save_checkpoint(const fs::path& directory, const TrainingState& state, cons
   remove_others(directory, name);
 }
 
-bool load_checkpoint(const fs::path& directory, TrainingState& state, const std::string& recipe_hash) {
+bool load_checkpoint(const fs::path& directory, TrainingState& state, const std::optional<std::string>& recipe_hash) {
   const std::optional<std::string> name = latest_name(directory);
   if (!name) return false;
   const fs::path model_file = directory / *name / kModelFile, trainer_file = directory / *name / kTrainerFile;
@@ -162,7 +162,7 @@ bool load_checkpoint(const fs::path& directory, TrainingState& state, const std:
     if (found == file.metadata().end()) fail<IoError>("[checkpoint] {} has no '{}'", trainer_file.string(), key);
     return found->second;
   };
-  LIMBECK_CHECK(metadata("recipe_hash") == recipe_hash,
+  LIMBECK_CHECK(!recipe_hash || metadata("recipe_hash") == *recipe_hash,
                 "[checkpoint] {} belongs to a run with other settings: name another output folder", directory.string());
   warn_of_other_environment(metadata("environment"));
   const Json progress = core::parse_json(metadata("progress"), trainer_file.string());

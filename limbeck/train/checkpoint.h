@@ -41,9 +41,10 @@ void save_checkpoint(const std::filesystem::path& directory, const TrainingState
 
 /// Restores the last checkpoint into `state` and the random generators. Returns false when there is none. Throws
 /// IoError if it is damaged or lacks what this run keeps (averaged weights, a loss scale), InvalidArgument if it
-/// belongs to another run. A checkpoint of another ArithmeticEnvironment is taken, with a warning that the bits will
-/// differ.
-bool load_checkpoint(const std::filesystem::path& directory, TrainingState& state, const std::string& recipe_hash);
+/// belongs to another run than `recipe_hash` names (nullopt: any is taken). A checkpoint of another
+/// ArithmeticEnvironment is taken, with a warning that the bits will differ.
+bool load_checkpoint(const std::filesystem::path& directory, TrainingState& state,
+                     const std::optional<std::string>& recipe_hash);
 
 /// Writes the model's weights as those of the best epoch, atomically, beside earlier ones. Throws IoError.
 void save_best(const std::filesystem::path& directory, const Model& model, int64_t epoch);

@@ -90,7 +90,9 @@ struct RunControl {
   double checkpoint_seconds = 30;                // time between checkpoints within an epoch; each epoch's end has one
   int64_t checkpoint_steps = 0;                  // and at least every so many steps; 0: by time alone
   std::string run_hash{};                        // checkpoints of another run are refused
-  const core::StopFlag* stop = nullptr;          // raised: finish the step, save, return
+  std::filesystem::path
+      resume_from{};  // checkpoints of a run, whatever its options: where this one has none, its start
+  const core::StopFlag* stop = nullptr;  // raised: finish the step, save, return
   /// Called after each epoch with the model to evaluate, the trained one (still in train mode) or the averaged one:
   /// what held-out samples say of it, nothing only when stopped. It must not change the model.
   std::function<std::optional<ValidationResult>(const Model&)> validate{};
@@ -132,7 +134,8 @@ void check_training(const Model& model, const std::vector<std::pair<std::string,
 /// checkpoint when there is one. It computes where the model is, batches are moved there. BatchNorms of frozen scopes
 /// keep their statistics (freeze.h). Models are left in train mode. The memory of freed tensors is kept for the next
 /// step while it runs (CachingAllocatorScope). Throws InvalidArgument when the loss or a gradient is no longer finite
-/// (before the step: weights and the last checkpoint stand), and what objective, loader and disk throw.
+/// (before the step: weights and the last checkpoint stand) or when control.resume_from has done all epochs or stands
+/// at a batch that the data does not have, IoError when there is none, and what objective, loader and disk throw.
 TrainSummary train(const Model& model, const std::vector<std::pair<std::string, Model>>& companions,
                    const Objective& objective, data::Loader& loader, const TrainOptions& options,
                    const RunControl& control);

@@ -162,6 +162,7 @@ def fit(
     on_step: Callable[[Step], Any] | None = None,
     on_epoch: Callable[[Epoch], Any] | None = None,
     folder: Any = None,
+    resume_from: Any = None,
     checkpoint_seconds: float = 30,
     checkpoint_steps: int = 0,
     seed: int = 0,

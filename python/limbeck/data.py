@@ -154,7 +154,7 @@ def as_loader(data, *, split="train", classes=None, count_classes=None, **option
         raise ValueError("[data] data must be an lb.data.Loader, a DataLoader, a dataset with a length and items, a pair "
                          f"of tensors (images, labels) or a dataset's name, got {type(data).__name__}")
     if not isinstance(data, Dataset) and classes is None and getattr(data, "classes", None) is None:
-        classes = count_classes(_as_image(data[0][0]))
+        classes = count_classes(_as_image(_as_pair(data[0])[0]))
     options["batch_size"] = min(options["batch_size"], max(len(data), 1))
     return Loader(data, classes=classes, **options)
 
@@ -188,16 +188,56 @@ class _Samples:
         return len(self._dataset)
 
     def sample(self, index):
-        image, label = self._dataset[index]
+        image, label = _as_pair(self._dataset[index])
         if self._transform is not None:
             image = self._transform(image)
-        return _as_image(image), int(label)
+        return _as_image(image), _as_class(label)
+
+
+_OWN_LOOP = "Data of other forms goes into a loop of your own: see lb.optimize."
+
+
+def _as_pair(sample):
+    """(image, label) of a sample. ValueError for what is not two."""
+    if isinstance(sample, (tuple, list)) and len(sample) == 2:
+        return sample
+    if isinstance(sample, dict):
+        what = f"a dict of {', '.join(map(str, sample))}"
+    elif isinstance(sample, (tuple, list)):
+        what = f"{len(sample)} of {', '.join(type(part).__name__ for part in sample)}"
+    else:
+        what = type(sample).__name__
+    raise ValueError(f"[data] a sample must be a pair (image, label), got {what}. {_OWN_LOOP}")
+
+
+def _as_class(label):
+    """The label as a whole number. ValueError for a target that is none: several numbers, a fraction, a text."""
+    try:
+        number = int(label)
+        if number == label:
+            return number
+    except (TypeError, ValueError, RuntimeError):  # what int() raises by type
+        pass
+    raise ValueError(f"[data] a label must be one class, a whole number, got {_describe(label)}. {_OWN_LOOP}")
+
+
+def _describe(value):
+    """Type and shape of an array, else the value."""
+    if getattr(value, "shape", ()):
+        return f"{str(value.dtype).removeprefix('torch.')} {list(value.shape)}"
+    return repr(value)
 
 
 def _as_image(image):
-    """uint8 or float32 [C, H, W] of a tensor, an array or a PIL image."""
-    if isinstance(image, torch.Tensor):
-        return image
+    """uint8 or float32 [C, H, W] of a tensor, an array or a PIL image. ValueError for another number of axes."""
+    tensor = image if isinstance(image, torch.Tensor) else _from_array(image)
+    if tensor.dim() != 3:
+        raise ValueError(f"[data] an image must have the shape [C, H, W], got {_describe(tensor)}; features are images of "
+                         f"height 1. {_OWN_LOOP}")
+    return tensor
+
+
+def _from_array(image):
     import numpy
 
     array = numpy.asarray(image)

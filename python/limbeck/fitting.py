@@ -43,7 +43,7 @@ def _epoch_line(epoch):
 
 
 def fit(model, data, val=None, *, loss=None, teacher=None, hooks=(), on_step=None, on_epoch=None, folder=None,
-        checkpoint_seconds=30, checkpoint_steps=0, seed=0, batch_size=128, workers=0, classes=None, **options):
+        resume_from=None, checkpoint_seconds=30, checkpoint_steps=0, seed=0, batch_size=128, workers=0, classes=None, **options):
     """Trains `model` on `data` and returns a FitResult.
 
         result = lb.fit(model, train_set, val_set, epochs=3, optimizer={"kind": "adamw", "lr": 1e-3})
@@ -63,6 +63,8 @@ def fit(model, data, val=None, *, loss=None, teacher=None, hooks=(), on_step=Non
     `folder`: for checkpoints (each epoch, every `checkpoint_seconds` and `checkpoint_steps` steps) and metrics.jsonl.
     The same call goes on from the folder's last checkpoint, bit for bit; another run's is a ValueError. Ctrl-C ends
     the training between two steps, after a checkpoint.
+    `resume_from`: the folder of an earlier run, from whose last checkpoint this one starts, bit for bit too: with more
+    epochs or other options, or elsewhere. That folder is left as it is; a checkpoint in `folder` comes first.
     `seed`: of order, augmentation and dropout.
 
     The interpreter's lock is held for hooks, Python's datasets and a loss alone. Preprocessing and class names of the
@@ -82,6 +84,7 @@ def fit(model, data, val=None, *, loss=None, teacher=None, hooks=(), on_step=Non
     call.seed, call.checkpoint_seconds, call.checkpoint_steps = seed, checkpoint_seconds, checkpoint_steps
     call.hooks = lb_hooks.gather(hooks, on_step, on_epoch)
     call.folder = "" if folder is None else os.fspath(folder)
+    call.resume_from = "" if resume_from is None else os.fspath(resume_from)
     if val_loader is not None:
         call.val_loader = val_loader._core
     if teacher is not None:

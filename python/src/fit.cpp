@@ -29,7 +29,10 @@ namespace limbeck::python {
 
 namespace {
 
+namespace fs = std::filesystem;
 using core::Json;
+
+constexpr const char* kCheckpointFolder = "checkpoint";  // within a run's folder
 
 /// What a call of lb.fit hands over.
 struct Fit {
@@ -41,7 +44,8 @@ struct Fit {
   std::shared_ptr<HeldObject> loss{};  // (logits, targets) -> scalar; null: cross-entropy
   py::object hooks = py::none();       // see PythonHooks
   uint64_t seed = 0;
-  std::string folder{};  // for checkpoints and metrics; empty: none
+  std::string folder{};       // for checkpoints and metrics; empty: none
+  std::string resume_from{};  // an earlier run's folder; empty: none
   double checkpoint_seconds = 30;
   int64_t checkpoint_steps = 0;
   std::string run{};  // what else tells this run from others: the loss's name
@@ -97,6 +101,7 @@ std::string hash_of(const Fit& fit, const recipe::DistillStage& stage) {
                                   {"train", describe_loader(fit.train_loader->get())},
                                   {"model", core::sha256_hex(graph::print(fit.model.graph()))},
                                   {"has_teacher", fit.teacher.has_value()},
+                                  {"resume_from", fit.resume_from},
                                   {"run", fit.run}});
   return core::sha256_hex(json.dump());
 }
@@ -187,10 +192,11 @@ train::RunControl control_of(const Fit& fit, const Setup& setup, PythonHooks& ho
                             .on_progress = [&hooks](const train::ProgressEvent&) { hooks.poll(); },
                             .hooks = hooks.functions(),
                             .metrics = setup.stage.log};
+  if (!fit.resume_from.empty()) control.resume_from = fs::path(fit.resume_from) / kCheckpointFolder;
   if (fit.folder.empty()) return control;
-  const std::filesystem::path folder = fit.folder;
-  std::filesystem::create_directories(folder);
-  control.checkpoint_directory = folder / "checkpoint";
+  const fs::path folder = fit.folder;
+  fs::create_directories(folder);
+  control.checkpoint_directory = folder / kCheckpointFolder;
   control.run_hash = hash_of(fit, setup.stage);
   control.metrics.folder = folder;
   return control;
@@ -253,6 +259,7 @@ void bind_fit(py::module_& module) {
       .def_readwrite("hooks", &Fit::hooks)
       .def_readwrite("seed", &Fit::seed)
       .def_readwrite("folder", &Fit::folder)
+      .def_readwrite("resume_from", &Fit::resume_from)
       .def_readwrite("checkpoint_seconds", &Fit::checkpoint_seconds)
       .def_readwrite("checkpoint_steps", &Fit::checkpoint_steps)
       .def_readwrite("run", &Fit::run)

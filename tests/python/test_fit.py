@@ -120,6 +120,41 @@ def test_a_stopped_run_goes_on_bit_for_bit(tmp_path):
         lb.fit(net(), loader(**data), loader(1), folder=tmp_path, **{**call, "epochs": 3})
 
 
+def test_more_epochs_from_another_runs_folder_bit_for_bit(tmp_path):
+    call = {"optimizer": ADAMW, "schedule": "constant", "keep": "best", "seed": 5}
+    data = {"shuffle": True, "transforms": [lb.data.random_crop(padding=1), NORMALIZE]}
+    unbroken, first, second = net(), tmp_path / "first", tmp_path / "second"
+    whole = lb.fit(unbroken, loader(**data), loader(1), epochs=3, **call)
+    lb.fit(net(), loader(**data), loader(1), epochs=2, folder=first, **call)
+    kept = {path: path.read_bytes() for path in first.rglob("*") if path.is_file()}
+    more = {"epochs": 3, "resume_from": first, **call}
+    alone = net(seed=9)  # its weights come from the checkpoint
+    result = lb.fit(alone, loader(**data), loader(1), **more)
+    assert (result.resumed_at_step, result.steps, result.best_epoch) == (28, 42, whole.best_epoch)
+    assert_equal(state(alone), state(unbroken))
+    assert_equal(state(result.model), state(whole.model))  # the best epoch's weights, whichever run had it
+    assert [epoch._replace(seconds=0) for epoch in result.epochs] == [e._replace(seconds=0) for e in whole.epochs]
+    stopped = lb.fit(net(seed=8), loader(**data), loader(1), folder=second, hooks=Recorder(stop_at=37), **more)
+    assert not stopped.completed and stopped.resumed_at_step == 28
+    other = net(seed=7)
+    again = lb.fit(other, loader(**data), loader(1), folder=second, **more)
+    assert again.completed and again.resumed_at_step == 37  # its own checkpoint comes first
+    assert_equal(state(other), state(unbroken))
+    assert_equal(state(again.model), state(whole.model))
+    assert {path: path.read_bytes() for path in first.rglob("*") if path.is_file()} == kept
+
+
+def test_what_cannot_be_resumed_from(tmp_path):
+    lb.fit(net(), loader(), epochs=1, optimizer=ADAMW, folder=tmp_path, hooks=Recorder(stop_at=10))
+    with pytest.raises(ValueError, match="stands at batch 10 of an epoch, and this data has 3: give the data and"):
+        lb.fit(net(), loader(batch_size=500), epochs=1, optimizer=ADAMW, resume_from=tmp_path)
+    lb.fit(net(), loader(), epochs=1, optimizer=ADAMW, folder=tmp_path)
+    with pytest.raises(ValueError, match="has done 1 epochs, and epochs is 1: ask for more"):
+        lb.fit(net(), loader(), epochs=1, optimizer=ADAMW, resume_from=tmp_path)
+    with pytest.raises(OSError, match="no checkpoint to resume from in .*nothing"):
+        lb.fit(net(), loader(), epochs=1, optimizer=ADAMW, resume_from=tmp_path / "nothing")
+
+
 @pytest.mark.parametrize("kind", ["on_step", "on_epoch"])
 def test_what_a_hook_raises_comes_out_and_the_checkpoint_stands(tmp_path, kind):
     error = KeyError("mine")
@@ -359,6 +394,22 @@ def test_what_is_no_data():
         lb.fit(net(), 3)
     with pytest.raises(ValueError, match="did you mean fashion-mnist"):
         lb.fit(net(), "fashion-mnits")
+
+
+@pytest.mark.parametrize("sample, said", [
+    ({"input_ids": torch.zeros(4), "labels": 1}, r"a pair \(image, label\), got a dict of input_ids, labels"),
+    ((torch.zeros(1, 8, 8), 1, 2), r"a pair \(image, label\), got 3 of Tensor, int, int"),
+    ((torch.zeros(1, 8, 8), torch.zeros(5)), r"a label must be one class, a whole number, got float32 \[5\]"),
+    ((torch.zeros(1, 8, 8), 0.5), r"a label must be one class, a whole number, got 0.5"),
+    ((torch.zeros(4), 1), r"must have the shape \[C, H, W\], got float32 \[4\]"),
+])
+def test_samples_that_are_no_images_with_a_class(sample, said):
+    with pytest.raises(ValueError, match=said) as raised:
+        lb.fit(net(), [sample] * 4, classes=10)
+    assert "a loop of your own: see lb.optimize" in str(raised.value)
+    if not isinstance(sample, tuple) or len(sample) != 2 or sample[0].dim() != 3:
+        with pytest.raises(ValueError, match=said):
+            lb.fit(net(), [sample] * 4)  # where the classes are asked of the model
 
 
 def test_the_docstring_has_the_keys_of_the_table():
