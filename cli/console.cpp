@@ -98,7 +98,7 @@ void Console::show(const std::string& text) {
 
 void Console::line(const std::string& text) {
   if (is_quiet_) return;
-  if (shown_width_ > 0) fmt::print(stderr, "\r{}\r", std::string(shown_width_, ' '));
+  clear();
   const std::size_t columns = columns_of(STDERR_FILENO);
   if (core::display_width(text) <= columns) {
     fmt::print(stderr, "{}\n", text);
@@ -109,8 +109,25 @@ void Console::line(const std::string& text) {
       fmt::print(stderr, "{}{}\n", std::string(i == 0 ? 0 : kIndent, ' '), lines[i]);
   }
   std::fflush(stderr);
-  shown_width_ = 0;
   last_shown_ = Clock::now();
+}
+
+void Console::count(const std::string& what, int64_t done, int64_t all) {
+  if (!is_terminal_) return;
+  if (what != counted_ || done == 0) {
+    counted_ = what;
+    counted_since_ = Clock::now();
+  }
+  const double seconds = std::chrono::duration<double>(Clock::now() - counted_since_).count();
+  const auto left = seconds * static_cast<double>(all - done) / static_cast<double>(std::max<int64_t>(done, 1));
+  const std::string time_left = done > 0 ? fmt::format("  {} left", time_left_text(left)) : std::string();
+  show(fmt::format("{}  {}/{}{}", what, core::format_thousands(done), core::format_thousands(all), time_left));
+}
+
+void Console::clear() {
+  if (shown_width_ > 0) fmt::print(stderr, "\r{}\r", std::string(shown_width_, ' '));
+  std::fflush(stderr);
+  shown_width_ = 0;
 }
 
 void Console::name_trial(const std::string& trial) {
@@ -130,11 +147,8 @@ recipe::RunEvents Console::events() {
           [this](const StageTitle& title, const train::ProgressEvent& event) {
             event.is_epoch_end ? line(epoch_text(title, event)) : show(training_text(title, event));
           },
-      .on_counting =
-          [this](const StageTitle& title, const std::string& what, int64_t done, int64_t all) {
-            show(fmt::format("{}  {}  {}/{}", stage_text(title), what, core::format_thousands(done),
-                             core::format_thousands(all)));
-          },
+      .on_counting = [this](const StageTitle& title, const std::string& what, int64_t done,
+                            int64_t all) { count(fmt::format("{}  {}", stage_text(title), what), done, all); },
       .on_note = [this](const StageTitle& title, const std::string& text) { line(stage_text(title) + "  " + text); },
       .on_stage_end =
           [this](const StageTitle& title, bool from_cache, double seconds) {

@@ -31,6 +31,11 @@ class Console {
 
   recipe::RunEvents events();
 
+  /// Shows how far work is that is counted, on a terminal alone, with the time that the rest will take.
+  void count(const std::string& what, int64_t done, int64_t all);
+  /// Takes back what shows a state, before a result is printed.
+  void clear();
+
   /// Tells people what a result does not say by itself.
   void note(const std::string& text) { line("limbeck: note: " + text); }
 
@@ -46,7 +51,9 @@ class Console {
   bool is_quiet_, is_terminal_;
   std::size_t shown_width_ = 0;
   Clock::time_point last_shown_{};
-  std::string trial_;  // the run that was named last, of several
+  std::string counted_;                // what is counted now
+  Clock::time_point counted_since_{};  // and when that began
+  std::string trial_;                  // the run that was named last, of several
 };
 
 }  // namespace limbeck::cli

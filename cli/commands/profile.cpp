@@ -80,9 +80,13 @@ measure::LatencyResult measure_latency(Model& model, const ProfileArguments& arg
     wait_for(device);
   };
   const measure::Candidate candidate{.name = arguments.model, .call = call, .items_per_call = arguments.batch};
-  return measure::measure_latency(std::span(&candidate, 1),
-                                  {.warmup_calls = 10, .min_seconds = 0, .min_calls = runs, .max_calls = runs})
-      .front();
+  Console console(arguments.output);
+  const auto tell = [&](int64_t done, int64_t all) { console.count("timing calls", done, all); };
+  const std::vector<measure::LatencyResult> results = measure::measure_latency(
+      std::span(&candidate, 1),
+      {.warmup_calls = 10, .min_seconds = 0, .min_calls = runs, .max_calls = runs, .on_progress = tell});
+  console.clear();
+  return results.front();
 }
 
 Findings find_out(const ProfileArguments& arguments) {

@@ -84,6 +84,10 @@ LatencyResult summarize(const std::string& name, const std::vector<double>& seco
 std::vector<LatencyResult> measure_latency(std::span<const Candidate> candidates, const LatencyOptions& options) {
   options.validate();
   LIMBECK_CHECK(!candidates.empty(), "[latency] there is nothing to time.");
+  const auto tell = [&](std::size_t rounds) {
+    if (options.on_progress) options.on_progress(static_cast<std::int64_t>(rounds), options.max_calls);
+  };
+  tell(0);
   for (const Candidate& candidate : candidates) {
     LIMBECK_CHECK(candidate.call != nullptr && candidate.items_per_call >= 1,
                   "[latency] '{}' needs a call and at least one item per call, got {}.", candidate.name,
@@ -97,6 +101,7 @@ std::vector<LatencyResult> measure_latency(std::span<const Candidate> candidates
       const std::size_t i = (round + turn) % candidates.size();
       series[i].add(time_call(candidates[i].call));
     }
+    tell(round + 1);
   }
   std::vector<LatencyResult> results;
   for (std::size_t i = 0; i < candidates.size(); ++i) {

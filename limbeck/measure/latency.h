@@ -26,6 +26,8 @@ struct LatencyOptions {
   int max_calls = 10'000;                ///< ... but no more often than this
   double max_seconds = 60;               ///< of timed calls of all candidates together; at least one round is made
   const core::StopFlag* stop = nullptr;  ///< raised: what was timed until then is summed up, at least one round
+  /// Told between two rounds of timed calls, of which there are `all` at most; before the warm-up, of none.
+  std::function<void(std::int64_t done, std::int64_t all)> on_progress{};
 
   /// Throws InvalidArgument if a field is out of range.
   void validate() const;

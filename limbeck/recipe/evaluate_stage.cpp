@@ -41,6 +41,7 @@ std::optional<measure::AccuracyResult> accuracy_of(const Tested& tested, const E
     options.on_progress = [&](int64_t done, int64_t all) {
       on_counting(context.title, "evaluating " + tested.name, done, all);
     };
+    options.on_progress(0, loader.dataset().size());  // the first batch may take long
   }
   return measure::evaluate(tested.model, loader, options);
 }
@@ -137,9 +138,13 @@ void measure_latencies(std::vector<Tested>& models, const EvaluateStage& stage, 
     candidates.push_back({.name = tested.name, .call = call, .items_per_call = stage.latency_batch});
   }
   const auto runs = static_cast<int>(stage.latency_runs);
-  const std::vector<measure::LatencyResult> results = measure::measure_latency(
-      candidates,
-      {.warmup_calls = 20, .min_seconds = 0, .min_calls = runs, .max_calls = runs, .stop = context.control().stop});
+  measure::LatencyOptions options{
+      .warmup_calls = 20, .min_seconds = 0, .min_calls = runs, .max_calls = runs, .stop = context.control().stop};
+  const auto& on_counting = context.control().events.on_counting;
+  if (on_counting) {
+    options.on_progress = [&](int64_t done, int64_t all) { on_counting(context.title, "timing calls", done, all); };
+  }
+  const std::vector<measure::LatencyResult> results = measure::measure_latency(candidates, options);
   for (std::size_t i = 0; i < results.size(); ++i) comparison.rows[i].latency = results[i];
 }
 

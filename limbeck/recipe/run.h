@@ -27,7 +27,7 @@ struct StageTitle {
 struct RunEvents {
   std::function<void(const StageTitle&)> on_stage_begin{};
   std::function<void(const StageTitle&, const train::ProgressEvent&)> on_training{};
-  /// Work counted in samples: "teacher outputs", "evaluating student".
+  /// Work that is counted, in samples or, of "timing calls", in calls: "teacher outputs", "evaluating student".
   std::function<void(const StageTitle&, const std::string& what, int64_t done, int64_t all)> on_counting{};
   /// One line about what was decided or found.
   std::function<void(const StageTitle&, const std::string& line)> on_note{};

@@ -2,6 +2,7 @@
 
 #include "limbeck/core/error.h"
 
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 #include <chrono>
@@ -60,6 +61,16 @@ TEST(MeasureLatency, TakesTurnsAndChangesWhoBegins) {
   ASSERT_EQ(results.size(), 3U);
   EXPECT_EQ(results[1].name, "b");
   EXPECT_EQ(results[1].num_calls, 4);
+}
+
+TEST(MeasureLatency, TellsItsProgressBetweenRounds) {
+  std::string order;
+  const std::vector<Candidate> candidates{{"a", [&] { order += 'a'; }}, {"b", [&] { order += 'b'; }}};
+  LatencyOptions options = calls(2);
+  options.warmup_calls = 1;
+  options.on_progress = [&](std::int64_t done, std::int64_t all) { order += fmt::format(" {}/{} ", done, all); };
+  measure_latency(candidates, options);
+  EXPECT_EQ(order, " 0/2 abab 1/2 ba 2/2 ");
 }
 
 TEST(MeasureLatency, MeasuresTime) {
