@@ -3,6 +3,7 @@
 import difflib
 import inspect
 import json
+import textwrap
 import typing
 import weakref
 
@@ -222,20 +223,11 @@ class Report:
     def __init__(self, text, data):
         self._text, self.data = text, json.loads(data)
 
-    def with_fusions(self, fused, left):
-        """The same, with what the graph's training runs join ({pattern: how often}) and leave ([reason])."""
-        lines = [f"  fused in training: {pattern}, {count} times" for pattern, count in fused.items()]
-        lines += [f"  left: {reason}" for reason in left]
-        return self._with(lines or ["  nothing to fuse in training"], fused=fused, left=left)
-
     def with_layout(self, note):
         """The same, with the sentence on the layout that the graph's runs have."""
-        return self._with([f"  {note}"], layout=note)
-
-    def _with(self, lines, **data):
-        title = [] if "\ngraph:\n" in self._text else ["graph:"]
-        text = "\n".join([self._text.rstrip("\n"), *title, *lines])
-        return Report(text, json.dumps({**self.data, **data}))
+        paragraph = textwrap.fill(note, 78, initial_indent="  ", subsequent_indent="    ")
+        text = "\n".join([self._text.rstrip("\n"), "graph:", paragraph])
+        return Report(text, json.dumps({**self.data, "layout": note}))
 
     def __str__(self):
         return self._text
@@ -333,7 +325,7 @@ def _lay_out(model, optimizer, dtype):
     if not is_channels_last or (optimizer is None and dtype == torch.float32):
         return note
     turned = turn_weights(list(model.parameters()), optimizer)
-    return f"{note}; {turned} weights turned to it in place"
+    return f"{note}; {turned} weights were turned to it in place" if turned else note
 
 
 def _optimize_one(module, optimizer, dtype, sample_input):
@@ -349,8 +341,6 @@ def _optimize_one(module, optimizer, dtype, sample_input):
     said = members.report()
     if isinstance(model, Model):
         said = said.with_layout(_lay_out(model, optimizer, dtype))
-        if optimizer is not None:
-            said = said.with_fusions(*model._core.training_fusions())
     model = optimized_view(model, dtype)
     _reports[model] = said
     if optimizer is None:

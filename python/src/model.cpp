@@ -94,13 +94,6 @@ py::tuple forward(Model& model, const NamedTensors& given, const std::vector<std
   return as_lists(outputs);
 }
 
-/// What a fused run in train mode joins, with how often, and what it leaves and why.
-std::pair<std::map<std::string, int>, std::vector<std::string>> training_fusions(const Model& model) {
-  const RunOptions options{.mode = graph::Mode::train, .fusion = Fusion::training};
-  passes::FusionReport report = model.fusion_report(options);
-  return {std::move(report.fused), std::move(report.left)};
-}
-
 void replace_head(Model& model, const std::string& scope, int64_t classes, uint64_t seed) {
   model.replace_head(scope, {.classes = classes, .seed = seed});
 }
@@ -130,7 +123,6 @@ void bind_model(py::module_& module) {
       .def("accept", [](Model& model, const std::string& modes) { model.accept_assumptions(parse_modes(modes)); })
       .def("set_modes", &set_modes, py::arg("modes"))
       .def("forward", &forward, py::arg("inputs"), py::arg("taps"), py::arg("fuses"))
-      .def("training_fusions", &training_fusions, Unlocked())
       .def(
           "to_device", [](Model& model, at::Device device) { model.to(device); }, Unlocked())
       .def(
