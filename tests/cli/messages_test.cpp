@@ -65,7 +65,9 @@ TEST_F(Messages, ShapeMismatchNamesTheParameter) {
   EXPECT_SAYS(text, "size mismatch for 'fc.weight'");
   EXPECT_SAYS(text, "[4, 8]");
   EXPECT_SAYS(text, "[9, 8]");
-  EXPECT_SAYS(text, "replace_head(\"fc\", {.classes = 9})");
+  EXPECT_SAYS(text, "model of 4 classes");
+  EXPECT_SAYS(text, "replace_head: {at: fc, classes: 9}");
+  EXPECT_SAYS(text, "--model.replace_head.at fc --model.replace_head.classes 9");
   EXPECT_FALSE(fs::exists(path("x.lmb")));
 }
 

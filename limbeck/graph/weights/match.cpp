@@ -142,7 +142,9 @@ class Matcher {
     if (given.scalar_type() == tensor.scalar_type() || convertible) return {};
     return fmt::format("element type mismatch for '{}': file has {}, model has {}.{}", target.name,
                        c10::toString(given.scalar_type()), c10::toString(tensor.scalar_type()),
-                       given.is_floating_point() && tensor.is_floating_point() ? " Ask for conversion of floats" : "");
+                       given.is_floating_point() && tensor.is_floating_point()
+                           ? " Save the weights in the model's type, or ask for MatchOptions::convert_floats in C++"
+                           : "");
   }
 
   /// Where nothing but one module's number of outputs differs, it is most often a head for another number of classes.
@@ -162,9 +164,12 @@ class Matcher {
       in_model = tensor.size(0);
     }
     if (!head) return;
-    lines.push_back(
-        fmt::format("Load the file into a model of {} classes, then use replace_head(\"{}\", {{.classes = {}}})",
-                    in_file, *head, in_model));
+    lines.push_back(fmt::format(
+        "Load the file into a model of {} classes, or replace the classifier '{}' by one of {}: `replace_head: {{at: "
+        "{}, "
+        "classes: {}}}` beside `weights` in a recipe (--model.replace_head.at {} --model.replace_head.classes {}), "
+        "replace_head after loading in C++ and Python",
+        in_file, *head, in_model, *head, in_model, *head, in_model));
   }
 
   /// Tied targets are one tensor, so the file must give them one value.

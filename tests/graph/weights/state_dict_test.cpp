@@ -169,8 +169,12 @@ TEST(FindMismatches, ListsAllWithNearestNames) {
       "missing in the file: 'conv1.weight'",
       "not in the model: 'fc.weight' (nearest: fc.weigth)",
       "size mismatch for 'fc.bias': file has [2], model has [3]",
-      "element type mismatch for 'bn.weight': file has Float, model has Double. Ask for conversion of floats",
-      "Load the file into a model of 2 classes, then use replace_head(\"fc\", {.classes = 3})",
+      "element type mismatch for 'bn.weight': file has Float, model has Double. Save the weights in the model's type, "
+      "or "
+      "ask for MatchOptions::convert_floats in C++",
+      "Load the file into a model of 2 classes, or replace the classifier 'fc' by one of 3: `replace_head: {at: fc, "
+      "classes: 3}` beside `weights` in a recipe (--model.replace_head.at fc --model.replace_head.classes 3), "
+      "replace_head after loading in C++ and Python",
   };
   ASSERT_EQ(lines.size(), expected.size()) << ::testing::PrintToString(lines);
   EXPECT_EQ(lines[0], expected[0]);
