@@ -148,6 +148,7 @@ std::optional<Json> run_stage(const DistillStage& stage, StageContext& context, 
   const std::string teacher_hash = tensors_hash(setup.teacher);
   data::Loader loader = context.data().train_loader(stage.memory_format);
   tell_left_out(loader, context);
+  tell_no_average(stage.train.ema, context);
   const train::RunControl control = training_control(context, {name, key, stage.memory_format, stage.log});
   train::check_training(setup.student, distill::adapters_of(setup.terms), stage.train, control);
   context.workspace().begin_stage(name, key);

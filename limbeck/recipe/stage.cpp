@@ -420,6 +420,12 @@ int64_t fit_to_test(Model& model, const ModelPlace& place, const StageContext& c
   return check_fits_data(model, place.name, context, image, ClassCount::at_least_data);
 }
 
+void tell_no_average(const train::AverageOptions& ema, const StageContext& context) {
+  const train::AverageOptions plain;
+  if (ema.is_on() || (ema.use == plain.use && ema.every == plain.every)) return;
+  context.note("ema.decay is 0: no weights are averaged, and the result has the trained ones");
+}
+
 void tell_left_out(const data::Loader& loader, const StageContext& context) {
   const int64_t all = loader.dataset().size(), left = all - loader.samples_per_epoch();
   constexpr int64_t kFew = 20;  // one in so many is worth no word

@@ -146,6 +146,9 @@ void fit_to_data(Model& model, const ModelPlace& place, const StageContext& cont
 int64_t fit_to_test(Model& model, const ModelPlace& place, const StageContext& context,
                     const std::vector<data::Transform>& transforms);
 
+/// Says that no weights are averaged, where settings of the average stand beside a decay of 0.
+void tell_no_average(const train::AverageOptions& ema, const StageContext& context);
+
 /// Says how many samples an epoch leaves out, where they are more than a few.
 void tell_left_out(const data::Loader& loader, const StageContext& context);
 

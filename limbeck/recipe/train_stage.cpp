@@ -41,6 +41,7 @@ std::optional<Json> run_stage(const TrainStage& stage, StageContext& context, co
   const Model model = prepare(stage, context, context.load(stage.model));
   data::Loader loader = context.data().train_loader(stage.memory_format);
   tell_left_out(loader, context);
+  tell_no_average(stage.train.ema, context);
   const train::RunControl control = control_of(stage, context, model, key);
   train::check_training(model, {}, stage.train, control);
   context.workspace().begin_stage(name, key);

@@ -166,6 +166,7 @@ TEST(ReadRecipe, RefusesSettingsThatDoNothing) {
       "r.yaml:20:18: 'warmup_epochs' does nothing here: it is there for all kinds but one_cycle, which has its own");
   EXPECT_EQ(refusal_of_edit("epochs: 2", "ema: {use: beside}"),
             "r.yaml:14:13: 'use' does nothing here: it is there for a decay above 0");
+  EXPECT_EQ(refusal_of_edit("epochs: 2", "ema: {decay: 0, use: beside, every: 2}"), "accepted");
 }
 
 TEST(ReadRecipe, RefusesMissingKeysAtTheirMapping) {
