@@ -79,8 +79,23 @@ void tell_choice(const Outputs& outputs, const std::string& name, const StageCon
                            name, taken, fmt::join(others, "', '"), others.front()));
 }
 
+/// Sentences of tokens and pairs of images are data that no recipe has.
+void check_takes_images(const graph::Graph& graph, const std::string& name, const StageContext& context) {
+  constexpr const char* kAdvice =
+      "Stages give a model images alone: write its loop in C++ or Python (limbeck::optimize, lb.optimize).";
+  std::vector<std::string> inputs;
+  for (const graph::InputSpec& input : graph.inputs) inputs.push_back(input.name);
+  LIMBECK_CHECK(inputs.size() <= 1, "[{}] model '{}' has the inputs '{}', which must all be given. {}",
+                context.title.kind, name, fmt::join(inputs, "', '"), kAdvice);
+  const graph::TensorType* type = inputs.empty() ? nullptr : graph.inputs.front().type.tensor();
+  LIMBECK_CHECK(type == nullptr || c10::isFloatingType(type->dtype),
+                "[{}] model '{}' takes {} in its input '{}', no images. {}", context.title.kind, name,
+                c10::toString(type->dtype), inputs.front(), kAdvice);
+}
+
 /// The logits for one image [1, C, H, W] of the data.
 at::Tensor try_out(const Model& model, const std::string& name, const StageContext& context, const at::Tensor& image) {
+  check_takes_images(model.graph(), name, context);
   const at::NoGradGuard no_grad;
   const data::Dataset& dataset = *context.data().test_set();
   const data::ImageShape shape{image.size(1), image.size(2), image.size(3)};

@@ -525,6 +525,46 @@ TEST_F(Run, KeepsLastAndAveragedWeightsBesideTheResult) {
   EXPECT_FALSE(fs::exists(stage_file("last.lmb"))) << "of the settings before";
 }
 
+TEST_F(Run, ADecayOfNoneAveragesNothingAndSaysSo) {
+  Recipe plain = recipe();
+  training(plain).train.ema = {.decay = 0, .use = train::AverageUse::beside};
+  EXPECT_EQ(notes_of(plain),
+            std::vector<std::string>{"ema.decay is 0: no weights are averaged, and the result has the trained ones"});
+  EXPECT_TRUE(fs::exists(stage_file("model.lmb")));
+  EXPECT_FALSE(fs::exists(stage_file("ema.lmb")));
+}
+
+/// Writes a model of `inputs`, each [B, 1, 8, 8], of which only the first is used.
+void write_model(const fs::path& file, const std::vector<std::string>& inputs, at::ScalarType dtype = at::kFloat) {
+  graph::Graph graph;
+  graph::Builder builder(graph);
+  using graph::IntExpr;
+  std::vector<graph::ValueId> values;
+  for (const std::string& name : inputs) values.push_back(builder.input(name, {IntExpr::symbol("B"), 1, 8, 8}, dtype));
+  graph::ValueId h = builder.call("aten::flatten.using_ints", {values.at(0), 1});
+  if (dtype != at::kFloat) h = builder.call("aten::to.dtype", {h, at::kFloat});
+  h = builder.call("aten::linear", {h, builder.parameter("weight", at::ones({4, 64})), nullptr});
+  builder.outputs({{"logits", h}});
+  graph::save_lmb(graph, file);
+}
+
+TEST_F(Run, NamesInputsThatAreNoImages) {
+  const auto with = [&](const std::vector<std::string>& inputs, at::ScalarType dtype) {
+    write_model(folder_.path() / "x.lmb", inputs, dtype);
+    Recipe other = recipe();
+    other.models[0].second = {};
+    other.models[0].second.file = (folder_.path() / "x.lmb").string();
+    return refusal(other);
+  };
+  EXPECT_EQ(with({"x"}, at::kFloat), "accepted");
+  const std::string advice =
+      " Stages give a model images alone: write its loop in C++ or Python (limbeck::optimize, lb.optimize).";
+  EXPECT_EQ(with({"x", "mask"}, at::kFloat),
+            "[train] model 'm' has the inputs 'x', 'mask', which must all be given." + advice);
+  EXPECT_EQ(with({"input_ids"}, at::kLong),
+            "[train] model 'm' takes Long in its input 'input_ids', no images." + advice);
+}
+
 TEST_F(Run, WhatIsLoggedTrainsNothingAgain) {
   EXPECT_EQ(cached_stages(recipe()), kNothing);
   Recipe logged = recipe();
