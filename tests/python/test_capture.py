@@ -135,3 +135,23 @@ def test_a_batch_that_the_module_fixes_is_a_warning():
     with pytest.warns(UserWarning, match="the eval export has its batch fixed at 3, because"):
         model = lb.capture(FixedBatch(), torch.randn(3, 4))
     assert model(torch.randn(3, 4)).shape == (3, 4)
+
+
+# --- models of other libraries ---------------------------------------------------------------------------------------
+
+
+def test_a_language_model_trains_as_eagers(tmp_path):
+    """Token inputs by name, an output of the library's own class, dropout, one step of the fused optimizer."""
+    module, twin, inputs, classes = bert().train(), bert().train(), sentences(4, 9), torch.tensor([0, 2, 1, 2])
+    optimizers = [torch.optim.AdamW(net.parameters(), 1e-2) for net in (module, twin)]
+    model, optimizers[0] = lb.optimize(module, optimizer=optimizers[0], sample_input=sentences(2, 9))
+    for net, optimizer in zip((model, twin), optimizers):
+        torch.manual_seed(3)
+        nn.functional.cross_entropy(net(**inputs)["logits"], classes).backward()
+        optimizer.step()
+    for (name, ours), theirs in zip(module.named_parameters(), twin.parameters()):
+        assert torch.equal(ours.grad, theirs.grad), name
+    assert_same(snapshot(module), snapshot(twin), 1e-6)
+    lb.save(model, tmp_path / "model.lmb")
+    twin.load_state_dict(lb.load(tmp_path / "model.lmb").state_dict(), strict=True)
+    assert_same(snapshot(twin), snapshot(module))
