@@ -1,7 +1,5 @@
 #include "limbeck/model/model.h"
 
-#include <map>
-#include <tuple>
 #include <utility>
 
 #include "limbeck/core/error.h"
