@@ -60,7 +60,8 @@ struct PreparationArguments {
 
 struct InferArguments {
   std::string model;
-  std::vector<std::string> inputs;  // images, or one .safetensors of tensors
+  std::vector<std::string> inputs;  // images and folders of them, or one .safetensors of tensors
+  std::string on_error = "raise";   // what becomes of images that cannot be read: "raise", "skip"
   std::string output_file;          // .safetensors; empty: the classes are printed
   PreparationArguments preparation;
   int64_t top = 5;

@@ -209,9 +209,14 @@ void add_infer(CLI::App& app, std::optional<Arguments>& chosen) {
   auto* verb = app.add_subcommand("infer", "Run a model on images or tensors");
   auto arguments = std::make_shared<InferArguments>();
   verb->add_option("model", arguments->model, "zoo name, .lmb or .pt2")->required();
-  verb->add_option("--input", arguments->inputs,
-                   "images (PNG, JPEG), or one .safetensors whose tensors are matched by name, else by position")
+  verb->add_option(
+          "--input", arguments->inputs,
+          "images (PNG, JPEG) and folders of them, or one .safetensors whose tensors are matched by name, else "
+          "by position")
       ->required();
+  verb->add_option("--on_error", arguments->on_error, "skip: leave images out that cannot be read, and count them")
+      ->capture_default_str()
+      ->check(CLI::IsMember({"raise", "skip"}));
   verb->add_option("--output", arguments->output_file, ".safetensors for the outputs, named as in the graph");
   add_preparation(*verb, arguments->preparation);
   verb->add_option("--top", arguments->top, "classes to print per image")
@@ -222,6 +227,7 @@ void add_infer(CLI::App& app, std::optional<Arguments>& chosen) {
   add_output(*verb, arguments->output);
   verb->footer(
       "Example:\n  limbeck infer model.lmb --input cat.jpg dog.png --top 3\n  limbeck infer model.lmb --input "
+      "photographs --on_error skip\n  limbeck infer model.lmb --input "
       "x.safetensors --output y.safetensors");
   verb->callback([arguments, &chosen] { chosen = *arguments; });
 }

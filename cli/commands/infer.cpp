@@ -8,9 +8,11 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
+#include <utility>
 
 #include "cli/commands.h"
 #include "cli/console.h"
+#include "cli/image_inputs.h"
 #include "cli/preparation.h"
 #include "cli/type_text.h"
 #include "limbeck/core/error.h"
@@ -36,11 +38,18 @@ constexpr std::string_view kTensorsSuffix = ".safetensors";
 /// Images that run at once where the model's batch is free.
 constexpr int64_t kMaxBatch = 32;
 
+/// An image that cannot be read, and why.
+struct Unread {
+  std::string image;
+  std::string reason;
+};
+
 /// What came out, and the classes that it means where the model classifies.
 struct Results {
   std::vector<std::string> samples;  // what each row of the logits is of
   std::vector<NamedTensor> outputs;
-  at::Tensor logits;  // float [samples, classes]; undefined where the model gives none
+  at::Tensor logits;             // float [samples, classes]; undefined where the model gives none
+  std::vector<Unread> unread{};  // images that were skipped
 };
 
 /// How many images go into one run: the first axis of the model's input where it is fixed.
@@ -110,19 +119,53 @@ at::Tensor logits_of(const std::vector<NamedTensor>& outputs) {
   return classifies ? logits.to(at::kFloat) : at::Tensor();
 }
 
+/// Reads images in order, as the user says of those that cannot be.
+class ImageReader {
+ public:
+  ImageReader(const InferArguments& arguments, const data::Preprocessing& preprocessing)
+      : preprocessing_(preprocessing),
+        images_(with_folders_listed(arguments.inputs)),
+        skips_(arguments.on_error == "skip") {}
+
+  /// The next `count` that can be read, or fewer at the end.
+  std::vector<at::Tensor> next(int64_t count) {
+    std::vector<at::Tensor> images;
+    for (; place_ < images_.size() && std::cmp_less(images.size(), count); ++place_) {
+      try {
+        images.push_back(data::prepare_image(images_[place_], preprocessing_));
+        read_.push_back(images_[place_]);
+      } catch (const IoError& error) {
+        if (!skips_) throw;
+        unread_.push_back({images_[place_], error.what()});
+      }
+    }
+    return images;
+  }
+
+  const std::vector<std::string>& read() const { return read_; }
+  const std::vector<Unread>& unread() const { return unread_; }
+
+ private:
+  const data::Preprocessing& preprocessing_;
+  std::vector<std::string> images_, read_;
+  std::vector<Unread> unread_;
+  std::size_t place_ = 0;
+  bool skips_;
+};
+
 Results run_on_images(Model& model, const InferArguments& arguments) {
   const data::Preprocessing preprocessing = prepare_by(arguments.preparation, model.graph(), arguments.model);
-  const auto num_images = static_cast<int64_t>(arguments.inputs.size());
+  ImageReader reader(arguments, preprocessing);
   const int64_t step = batch_size(model.graph());
   OutputJoiner joiner;
-  for (int64_t begin = 0; begin < num_images; begin += step) {
-    const int64_t end = std::min(begin + step, num_images);
-    std::vector<at::Tensor> images;
-    for (int64_t i = begin; i < end; ++i)
-      images.push_back(data::prepare_image(arguments.inputs[static_cast<std::size_t>(i)], preprocessing));
-    joiner.add(tensors_of(model.forward(at::stack(images).to(device_of(model)))), end - begin);
+  for (auto images = reader.next(step); !images.empty(); images = reader.next(step)) {
+    joiner.add(tensors_of(model.forward(at::stack(images).to(device_of(model)))), static_cast<int64_t>(images.size()));
   }
-  Results results{.samples = arguments.inputs, .outputs = joiner.take(), .logits = {}};
+  if (reader.read().empty()) {
+    fail<IoError>("[infer] none of the {} images can be read; the first: {}", reader.unread().size(),
+                  reader.unread().front().reason);
+  }
+  Results results{.samples = reader.read(), .outputs = joiner.take(), .logits = {}, .unread = reader.unread()};
   results.logits = logits_of(results.outputs);
   return results;
 }
@@ -205,6 +248,31 @@ std::string outputs_text(const std::vector<NamedTensor>& outputs) {
   return table.text(terminal_width());
 }
 
+/// Several inputs beside each other.
+std::string classes_table(const Results& results, int64_t top, const std::vector<std::string>& labels) {
+  using core::Table;
+  Table table({{"input", Table::Align::left}, {"class", Table::Align::left}, {"probability"}});
+  for (std::size_t i = 0; i < results.samples.size(); ++i) {
+    std::string image = results.samples[i];
+    for (const Guess& guess : best_classes(results.logits[static_cast<int64_t>(i)], top, labels)) {
+      const std::string name = guess.label.empty() ? fmt::format("class {}", guess.index) : guess.label;
+      table.add_row({std::exchange(image, ""), name, core::format_percent(guess.probability)});
+    }
+  }
+  return table.text(terminal_width());
+}
+
+std::string answer_text(const Results& results, int64_t top, const std::vector<std::string>& labels) {
+  if (!results.logits.defined()) return outputs_text(results.outputs);
+  return results.samples.size() > 1 ? classes_table(results, top, labels) : classes_text(results, top, labels);
+}
+
+Json unread_json(const std::vector<Unread>& unread) {
+  Json::Array images;
+  for (const Unread& one : unread) images.push_back(Json::object({{"input", one.image}, {"reason", one.reason}}));
+  return Json(std::move(images));
+}
+
 Json outputs_json(const std::vector<NamedTensor>& outputs) {
   Json::Array array;
   for (const NamedTensor& output : outputs) {
@@ -222,15 +290,21 @@ std::vector<std::string> notes_on(const InferArguments& arguments) {
 
 void show(const Results& results, const InferArguments& arguments, const std::vector<std::string>& labels) {
   const std::vector<std::string> notes = notes_on(arguments);
-  for (const std::string& note : notes) Console(arguments.output).note(note);
+  Console console(arguments.output);
+  for (const std::string& note : notes) console.note(note);
+  for (const Unread& one : results.unread) console.note("left out: " + one.reason);
+  if (!results.unread.empty())
+    console.note(fmt::format("{} of {} images could not be read and were left out", results.unread.size(),
+                             results.unread.size() + results.samples.size()));
   if (arguments.output.json) {
     print(Json::object({{"results", classes_json(results, arguments.top, labels)},
                         {"outputs", outputs_json(results.outputs)},
                         {"notes", Json::array(notes)},
+                        {"skipped", unread_json(results.unread)},
                         {"output_file", arguments.output_file.empty() ? Json(nullptr) : Json(arguments.output_file)}}));
     return;
   }
-  print(results.logits.defined() ? classes_text(results, arguments.top, labels) : outputs_text(results.outputs));
+  print(answer_text(results, arguments.top, labels));
   if (!arguments.output_file.empty())
     print(fmt::format("Wrote {} output{} to {}\n", results.outputs.size(), results.outputs.size() == 1 ? "" : "s",
                       arguments.output_file));

@@ -215,6 +215,33 @@ TEST_F(Verbs, InferNamesTheLikeliestClassesOfImages) {
   EXPECT_TRUE(contains(text, image));
 }
 
+TEST_F(Verbs, InferTakesFoldersAndSkipsWhatCannotBeRead) {
+  fs::create_directories(path("in/below"));
+  for (const char* name : {"in/b.PNG", "in/c.png", "in/below/d.png"})
+    fs::copy_file(test_file("data/images/gray.png"), path(name));
+  core::write_file(path("in/a.jpg"), "no image");
+  core::write_file(path("in/notes.txt"), "no image either");
+  const std::string other = test_file("data/images/rgb.jpg");
+  const Finished refused = run_limbeck({"infer", model_, "--input", path("in"), "--input", other});
+  EXPECT_EQ(refused.exit_code, 1);
+  EXPECT_TRUE(contains(refused.err, path("in/a.jpg"))) << refused.err;
+  const Json json = json_of({"infer", model_, "--input", path("in"), "--input", other, "--on_error", "skip"});
+  const JsonView answer(json, "answer");
+  ASSERT_EQ(answer["results"].size(), 3U);
+  EXPECT_EQ(answer["results"][0]["input"].as_string(), path("in/b.PNG"));
+  EXPECT_EQ(answer["results"][1]["input"].as_string(), path("in/c.png"));
+  EXPECT_EQ(answer["results"][2]["input"].as_string(), other);
+  EXPECT_EQ(answer["skipped"][0]["input"].as_string(), path("in/a.jpg"));
+  const Finished shown = run_limbeck({"infer", model_, "--input", path("in"), "--on_error", "skip", "--top", "1"});
+  EXPECT_TRUE(contains(shown.err, "1 of 3 images could not be read and were left out")) << shown.err;
+  EXPECT_TRUE(contains(shown.out, "probability")) << shown.out;
+  fs::remove(path("in/b.PNG"));
+  fs::remove(path("in/c.png"));
+  const Finished none = run_limbeck({"infer", model_, "--input", path("in"), "--on_error", "skip"});
+  EXPECT_EQ(none.exit_code, 1);
+  EXPECT_TRUE(contains(none.err, "none of the 1 images can be read; the first:")) << none.err;
+}
+
 TEST_F(Verbs, InferRunsTensorsByNameAndByPosition) {
   at::manual_seed(1);
   const at::Tensor x = at::randn({5, 1, 8, 8});
