@@ -1,8 +1,6 @@
 // Functions of lanes V (plain.h). Products and sums are not fused, so that every instruction set has the same bits.
 #pragma once
 
-#include <initializer_list>
-
 namespace limbeck::lanes {
 namespace {
 
@@ -17,9 +15,9 @@ inline V exponential(V x) {
   const V rounded = x * V::all(1.44269504F) + magic;
   const V n = rounded - magic;
   const V r = x - n * V::all(0.693359375F) - n * V::all(-2.12194440e-4F);  // ln 2 in two parts
+  const float coefficients[] = {1.0F / 720, 1.0F / 120, 1.0F / 24, 1.0F / 6, 0.5F, 1.0F, 1.0F};
   V sum = V::all(1.0F / 5040);
-  for (const float coefficient : {1.0F / 720, 1.0F / 120, 1.0F / 24, 1.0F / 6, 0.5F, 1.0F, 1.0F})
-    sum = sum * r + V::all(coefficient);
+  for (const float coefficient : coefficients) sum = sum * r + V::all(coefficient);
   return sum * V::power_of_two(rounded);
 }
 

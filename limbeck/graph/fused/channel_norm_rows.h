@@ -2,7 +2,6 @@
 // same inline function compiled for two instruction sets must not be merged.
 #pragma once
 
-#include <algorithm>
 #include <cstdint>
 
 #include "limbeck/core/lanes/functions.h"
@@ -13,6 +12,11 @@ namespace {
 
 /// Rows that are summed before their sum joins the range's: keeps the rounding of long sums small.
 constexpr int64_t kBlockRows = 32;
+
+/// The block that begins at row `begin` of `rows`.
+inline RowRange block_from(int64_t begin, RowRange rows) {
+  return {begin, begin + kBlockRows < rows.end ? begin + kBlockRows : rows.end};
+}
 
 /// Vectors of a tile: enough sums in registers for whole cache lines of a row.
 constexpr int kTile = 4;
@@ -81,7 +85,8 @@ void moments_of(const T* input, int64_t channels, RowRange rows, float* sums) {
         block_sum[i] = V::all(0.0F);
         block_squares[i] = V::all(0.0F);
       }
-      for (int64_t row = begin; row < std::min(rows.end, begin + kBlockRows); ++row) {
+      const RowRange block = block_from(begin, rows);
+      for (int64_t row = block.begin; row < block.end; ++row) {
         const T* const from = input + row * channels + first;
         for (int i = 0; i < N; ++i) {
           const V distance = V::load(from + i * V::kWidth, tile.mask[i]) - pivot[i];
@@ -142,7 +147,8 @@ void reduce_of(const NormReduction& norm, RowRange rows, float* sums) {
         block_sum[i] = V::all(0.0F);
         block_products[i] = V::all(0.0F);
       }
-      for (int64_t row = begin; row < std::min(rows.end, begin + kBlockRows); ++row) {
+      const RowRange block = block_from(begin, rows);
+      for (int64_t row = block.begin; row < block.end; ++row) {
         for (int i = 0; i < N; ++i) {
           const int64_t at = row * channels + tile.offset[i];
           const V centred = V::load(input + at, tile.mask[i]) - mean[i];

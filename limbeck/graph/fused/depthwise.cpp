@@ -7,10 +7,12 @@
 #include <torch/csrc/autograd/custom_function.h>
 
 #include <algorithm>
+#include <vector>
 
 #include "limbeck/core/error.h"
 #include "limbeck/graph/fused/autocast.h"
 #include "limbeck/graph/fused/depthwise_kernels.h"
+#include "limbeck/graph/fused/depthwise_taps.h"
 
 namespace limbeck::fused {
 

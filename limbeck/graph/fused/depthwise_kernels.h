@@ -4,7 +4,6 @@
 #pragma once
 
 #include <cstdint>
-#include <vector>
 
 namespace limbeck::fused {
 
@@ -23,10 +22,6 @@ struct DepthwiseGeometry {
 struct DepthwiseTaps {
   int32_t first_output = 0, first_tap = 0, count = 0;
 };
-
-/// DepthwiseTaps of every input along an axis.
-std::vector<DepthwiseTaps> taps_of_inputs(int64_t inputs, int64_t outputs, int64_t kernel, int64_t stride,
-                                          int64_t padding);
 
 /// What one call computes: images [0, num_images) and channels [first_channel, first_channel + num_channels) of tensors
 /// that have `geometry.channels` of them. Elements are float or bfloat16 (as uint16_t), the kernel says which.

@@ -207,6 +207,37 @@ TEST(Layering, EachThirdPartyLibraryHasItsPlace) {
   }
 }
 
+/// Adds what `file` includes that is not ours, and what our headers that it includes do in turn.
+void collect_foreign(const std::string& file, const std::map<std::string, Names>& includes, Names& seen,
+                     Names& foreign) {
+  if (!seen.insert(file).second || !includes.contains(file)) return;
+  for (const auto& target : includes.at(file)) {
+    if (target.starts_with("limbeck/")) {
+      collect_foreign(target, includes, seen, foreign);
+    } else {
+      foreign.insert(target);
+    }
+  }
+}
+
+/// Sources compiled for an instruction set see no library's inline functions: one that is compiled there could become
+/// the one that the whole program uses, and fail on other machines (cmake/OwnCode.cmake).
+TEST(Layering, SourcesOfAnInstructionSetIncludePlainDeclarationsAlone) {
+  static const std::regex kIsaSource(R"(.*_(avx2|avx512|avx512_bf16|amx)\.cpp)");
+  const Names plain = {"immintrin.h", "cstdint", "cstring"};
+  std::map<std::string, Names> includes;
+  for (const auto& include : includes_in("limbeck")) includes[include.file].insert(include.target);
+  std::size_t num_sources = 0;
+  for (const auto& [file, targets] : includes) {
+    if (!std::regex_match(file, kIsaSource)) continue;
+    ++num_sources;
+    Names seen, foreign;
+    collect_foreign(file, includes, seen, foreign);
+    for (const auto& header : foreign) EXPECT_TRUE(plain.contains(header)) << file << " sees " << header;
+  }
+  EXPECT_GE(num_sources, 8U);
+}
+
 /// "graph/capture" -> {"graph", ...}: the rows of cmake/Folders.cmake.
 std::map<std::string, Names> linked_folders() {
   static const std::regex kRow(R"(^limbeck_folder\(([a-z/]+)( TORCH)?( USES ([a-z/ ]+?))?( LINKS .*)?\)$)");
