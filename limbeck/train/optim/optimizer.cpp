@@ -7,6 +7,7 @@
 #include <map>
 #include <regex>
 #include <set>
+#include <string_view>
 #include <unordered_map>
 #include <utility>
 
@@ -74,23 +75,36 @@ struct Optimizer::Impl {
   std::map<std::string, std::size_t, std::less<>> index_by_name;
   std::unordered_map<const void*, std::size_t> index_by_identity;
 
-  void register_parameter(const NamedTensor& parameter) {
-    LIMBECK_CHECK(index_by_identity.emplace(parameter.tensor.unsafeGetTensorImpl(), parameters.size()).second,
-                  "[optimizer] parameter '{}' is in a group already", parameter.name);
-    LIMBECK_CHECK(index_by_name.emplace(parameter.name, parameters.size()).second,
-                  "[optimizer] two parameters are named '{}': give one of the models a prefix", parameter.name);
-    parameters.push_back(parameter);
-    states.emplace_back();
-    group_of.push_back(0);
-  }
-
-  void add(std::vector<NamedTensor> added, const OptimizerOptions& options) {
-    std::vector<std::size_t>& places = members.emplace_back();
+  /// That these, of which no tensor is there twice, can become parameters of a group with such settings.
+  void check_new(const std::vector<NamedTensor>& added, const OptimizerOptions& options) const {
+    std::set<std::string_view> names;
     for (const NamedTensor& parameter : added) {
+      LIMBECK_CHECK(!index_by_identity.contains(parameter.tensor.unsafeGetTensorImpl()),
+                    "[optimizer] parameter '{}' is in a group already", parameter.name);
+      LIMBECK_CHECK(!index_by_name.contains(parameter.name) && names.insert(parameter.name).second,
+                    "[optimizer] two parameters are named '{}': give one of the models a prefix", parameter.name);
       LIMBECK_CHECK(
           options.master_weights == MasterWeights::none || parameter.tensor.scalar_type() == at::kBFloat16,
           "[optimizer] split_bf16 needs bfloat16 parameters, and '{}' is {}. Convert the model with to(bfloat16)",
           parameter.name, c10::toString(parameter.tensor.scalar_type()));
+    }
+  }
+
+  /// Parameters that passed check_new, at the end of `parameters`, as of the next group.
+  void register_parameters(const std::vector<NamedTensor>& added) {
+    for (const NamedTensor& parameter : added) {
+      index_by_identity.emplace(parameter.tensor.unsafeGetTensorImpl(), parameters.size());
+      index_by_name.emplace(parameter.name, parameters.size());
+      parameters.push_back(parameter);
+      states.emplace_back();
+      group_of.push_back(groups.size());
+    }
+  }
+
+  /// A group of registered parameters.
+  void add(std::vector<NamedTensor> added, const OptimizerOptions& options) {
+    std::vector<std::size_t>& places = members.emplace_back();
+    for (const NamedTensor& parameter : added) {
       places.push_back(index_by_name.find(parameter.name)->second);
       group_of[places.back()] = groups.size();
     }
@@ -111,7 +125,8 @@ Optimizer::Optimizer(const std::vector<NamedTensor>& parameters, const Optimizer
   options.validate();
   impl_->kind = options.kind;
   const std::vector<NamedTensor> trainable = trainable_once(parameters);
-  for (const NamedTensor& parameter : trainable) impl_->register_parameter(parameter);
+  impl_->check_new(trainable, options);
+  impl_->register_parameters(trainable);
   std::vector<std::vector<NamedTensor>> members = by_pattern(trainable, options.groups);
   for (std::size_t i = 0; i < members.size(); ++i) {
     if (members[i].empty()) continue;
@@ -130,10 +145,9 @@ void Optimizer::add_group(const std::vector<NamedTensor>& parameters, const Opti
   LIMBECK_CHECK(options.kind == impl_->kind, "[optimizer] a group of {} was added to an optimizer of kind {}",
                 optimizer_name(options.kind), optimizer_name(impl_->kind));
   std::vector<NamedTensor> added = trainable_once(parameters);
-  Impl grown = *impl_;  // so that a refusal changes nothing
-  for (const NamedTensor& parameter : added) grown.register_parameter(parameter);
-  grown.add(std::move(added), options);
-  *impl_ = std::move(grown);
+  impl_->check_new(added, options);  // all of them first: a refusal changes nothing
+  impl_->register_parameters(added);
+  impl_->add(std::move(added), options);
 }
 
 void Optimizer::step(double lr_factor, double gradient_scale) {

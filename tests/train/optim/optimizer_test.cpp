@@ -131,6 +131,20 @@ TEST(OptimizerState, IsRefusedWhereAPartIsMissing) {
   }
 }
 
+TEST(Optimizer, GrowsInPlaceByManyGroups) {
+  Optimizer optimizer({{"0", leaf({1})}}, {.momentum = 0});
+  int num_moves = 0;
+  for (int i = 1; i <= 2000; ++i) {
+    const OptimizerGroup* const before = optimizer.groups().data();
+    optimizer.add_group({{std::to_string(i), leaf({1})}}, {.lr = i * 1.0, .momentum = 0});
+    if (optimizer.groups().data() != before) ++num_moves;
+  }
+  EXPECT_LE(num_moves, 20) << "each group copied all groups before it";
+  ASSERT_EQ(optimizer.groups().size(), 2001U);
+  EXPECT_EQ(optimizer.groups()[1234].options.lr, 1234);
+  EXPECT_EQ(optimizer.groups()[1234].parameters[0].name, "1234");
+}
+
 TEST(Optimizer, StepsAGroupThatWasAddedLater) {
   const at::Tensor body = leaf({1}), head = leaf({1});
   Optimizer optimizer({{"body", body}}, {.lr = 0.1, .momentum = 0});
@@ -144,7 +158,11 @@ TEST(Optimizer, StepsAGroupThatWasAddedLater) {
   EXPECT_THROW(optimizer.add_group({{"again", head}}, {}), InvalidArgument);
   EXPECT_THROW(optimizer.add_group({{"head", leaf({2})}}, {}), InvalidArgument);
   EXPECT_THROW(optimizer.add_group({{"other", leaf({2})}}, kAdamW), InvalidArgument);
+  EXPECT_THROW(optimizer.add_group({{"new", leaf({2})}, {"new", leaf({2})}}, {}), InvalidArgument);
+  EXPECT_THROW(optimizer.add_group({{"new", leaf({2})}, {"again", head}}, {}), InvalidArgument);
   EXPECT_EQ(optimizer.parameters().size(), 2U) << "a refusal left something behind";
+  optimizer.add_group({{"new", leaf({2})}}, {});
+  EXPECT_EQ(optimizer.parameters().size(), 3U);
 }
 
 TEST(OptimizerState, OfAParameterIsItsPartOfTheWhole) {
