@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <map>
+#include <optional>
 #include <regex>
 #include <set>
 #include <string_view>
@@ -62,6 +63,14 @@ std::string state_name(std::string_view field, const NamedTensor& parameter) {
 }
 
 constexpr const char* kStepField = "step";
+
+int64_t updates_in(const at::Tensor& step, const std::string& parameter) {
+  LIMBECK_CHECK(step.numel() == 1, "[optimizer] state 'step/{}' must be one number", parameter);
+  const double number = step.item().toDouble();
+  const std::optional<int64_t> updates = update_count(number);
+  LIMBECK_CHECK(updates, "[optimizer] state 'step/{}' must be a number of updates, got {}", parameter, number);
+  return *updates;
+}
 
 }  // namespace
 
@@ -238,10 +247,7 @@ ParameterState Optimizer::Impl::state_from(std::size_t place, const std::map<std
   }
   if (counts_steps(kind)) {
     const at::Tensor* step = find(kStepField, false);
-    LIMBECK_CHECK(step == nullptr || step->numel() == 1, "[optimizer] state 'step/{}' must be one number",
-                  parameter.name);
-    state.step = step == nullptr ? 0 : step->item().toLong();
-    LIMBECK_CHECK(state.step >= 0, "[optimizer] state 'step/{}' is {}", parameter.name, state.step);
+    if (step != nullptr) state.step = updates_in(*step, parameter.name);
   }
   LIMBECK_CHECK(!has_any || missing.empty(), "[optimizer] state '{}' is missing beside what else is there of it",
                 missing);

@@ -1,5 +1,7 @@
 #include "limbeck/train/optim/optimizer_state.h"
 
+#include <cmath>
+
 #include "limbeck/train/optim/rules/adagrad.h"
 #include "limbeck/train/optim/rules/adam.h"
 #include "limbeck/train/optim/rules/lamb.h"
@@ -137,6 +139,12 @@ std::span<const StateField> state_fields(const OptimizerOptions& options) {
 }
 
 bool counts_steps(OptimizerKind kind) { return kind != OptimizerKind::sgd && kind != OptimizerKind::lars; }
+
+std::optional<int64_t> update_count(double number) {
+  constexpr double kLargest = 9007199254740992;  // 2^53
+  if (!(number >= 0 && number <= kLargest) || number != std::trunc(number)) return std::nullopt;
+  return static_cast<int64_t>(number);
+}
 
 void step_group(const std::vector<NamedTensor>& parameters, const OptimizerOptions& options,
                 std::span<ParameterState*> states, double gradient_scale) {

@@ -31,6 +31,8 @@ struct StateField {
 std::span<const StateField> state_fields(const OptimizerOptions& options);
 /// Whether it counts updates: the field "step".
 bool counts_steps(OptimizerKind kind);
+/// What a file's number says about updates made; nothing unless it is whole and in 0..2^53, so that float64 holds it.
+std::optional<int64_t> update_count(double number);
 
 /// One update of a group from its parameters' gradients; `states` are those of its parameters, in their order.
 void step_group(const std::vector<weights::NamedTensor>& parameters, const OptimizerOptions& options,

@@ -244,7 +244,9 @@ class DictReader {
       const PicklePtr step = find_string(state, "step");  // an integer before torch 1.12, then a tensor
       const auto number = step == nullptr ? std::nullopt : real(*step);
       if (!number) refuse("needs a number as 'step' of parameter '{}'", parameter);
-      result.push_back({"step/" + parameter, at::scalar_tensor(static_cast<int64_t>(*number), at::kLong)});
+      const std::optional<int64_t> updates = update_count(*number);
+      if (!updates) refuse("needs a number of updates as 'step' of parameter '{}', got {}", parameter, *number);
+      result.push_back({"step/" + parameter, at::scalar_tensor(*updates, at::kLong)});
     }
     for (const auto& [key, value] : state.entries) {
       const std::string* name = text_of(*key);

@@ -131,6 +131,22 @@ TEST(OptimizerState, IsRefusedWhereAPartIsMissing) {
   }
 }
 
+TEST(OptimizerState, IsRefusedWhereAStepCountsNothing) {
+  const at::Tensor weight = leaf({1, 2});
+  Optimizer optimizer({{"w", weight}}, kAdamW);
+  for (const double step : {std::numeric_limits<double>::quiet_NaN(), 1e300, -1.0, 0.5}) {
+    try {
+      optimizer.load_state({{"exp_avg/w", at::ones({2})},
+                            {"exp_avg_sq/w", at::ones({2})},
+                            {"step/w", at::scalar_tensor(step, at::kDouble)}});
+      FAIL() << "accepted " << step;
+    } catch (const InvalidArgument& error) {
+      EXPECT_NE(std::string(error.what()).find("state 'step/w' must be a number of updates"), std::string::npos)
+          << error.what();
+    }
+  }
+}
+
 TEST(Optimizer, GrowsInPlaceByManyGroups) {
   Optimizer optimizer({{"0", leaf({1})}}, {.momentum = 0});
   int num_moves = 0;

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <filesystem>
+#include <limits>
 
 #include "limbeck/core/error.h"
 #include "limbeck/core/files/file.h"
@@ -135,6 +136,28 @@ TEST_F(TorchOptimizerFile, RefusesWhatDoesNotFitAndNamesIt) {
       dict({{"lr", {0.1}}, {"etas", {SavedNone{}}}, {"params", {SavedList{{{int64_t{0}}, {int64_t{1}}}}}}});
   expect(message_of_load({sgd_dict(rprop, {kMomentum})}),
          "none of SGD, Adam, AdamW and Adagrad: its groups have lr, etas");
+}
+
+TEST_F(TorchOptimizerFile, RefusesAStepThatCountsNothingAndNamesItsParameter) {
+  const SavedDict group = dict({{"lr", {0.1}},
+                                {"betas", {SavedList{{{0.9}, {0.999}}}}},
+                                {"eps", {1e-8}},
+                                {"weight_decay", {0.0}},
+                                {"amsgrad", {false}},
+                                {"params", {SavedList{{{int64_t{0}}, {int64_t{1}}}}}}});
+  const auto message_of_step = [&](const SavedValue& step) {
+    const SavedDict state = dict({{"exp_avg", {at::zeros({3})}}, {"exp_avg_sq", {at::zeros({3})}}, {"step", step}});
+    SavedDict states;
+    states.set({int64_t{1}}, {state});
+    return message_of_load({dict({{"state", {states}}, {"param_groups", {SavedList{{{group}}}}}})},
+                           OptimizerKind::adam);
+  };
+  const double nan = std::numeric_limits<double>::quiet_NaN();
+  for (const SavedValue& step : {SavedValue{nan}, {1e300}, {-1.0}, {int64_t{-1}}, {1.5}, {at::scalar_tensor(nan)}}) {
+    const std::string message = message_of_step(step);
+    EXPECT_NE(message.find("needs a number of updates as 'step' of parameter 'b', got "), std::string::npos) << message;
+  }
+  EXPECT_EQ(message_of_step({at::scalar_tensor(7.0F)}), "nothing was thrown");
 }
 
 TEST_F(TorchOptimizerFile, RefusesAGroupThatTheFileSplits) {
