@@ -106,6 +106,10 @@ void Loader::begin_epoch() {
   if (order_ == nullptr) {
     order_ = std::make_shared<const std::vector<std::int64_t>>(sample_order(*dataset_, options_, state_.epoch));
   }
+  if (prefetcher_ != nullptr && prefetcher_->is_orphan()) {  // a fork reads ahead by workers of its own
+    prefetcher_.reset();
+    is_reading_ahead_ = false;
+  }
   if (options_.num_workers == 0 || is_reading_ahead_) return;
   if (prefetcher_ == nullptr) {
     const int capacity = options_.prefetch > 0 ? options_.prefetch : 2 * options_.num_workers;
@@ -141,7 +145,7 @@ void Loader::seek(const LoaderState& state) {
       "[data] a loader with {} batches an epoch cannot go to epoch {}, step {}. Use the state of a loader with "
       "the same dataset and batch size.",
       batches_per_epoch(), state.epoch, state.step);
-  if (prefetcher_ != nullptr) prefetcher_->cancel();
+  if (prefetcher_ != nullptr && !prefetcher_->is_orphan()) prefetcher_->cancel();
   is_reading_ahead_ = false;
   if (state.epoch != state_.epoch) order_.reset();
   state_ = state;

@@ -8,9 +8,13 @@
 #include <ATen/Parallel.h>
 #include <gtest/gtest.h>
 #include <pthread.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <atomic>
 #include <chrono>
+#include <csignal>
+#include <optional>
 #include <set>
 #include <thread>
 
@@ -92,6 +96,29 @@ std::string cause_of_next(Loader& loader) {
   }
   return "nothing";
 }
+
+/// What a fork of this process that runs `child` exits with; one that takes longer than a minute is killed, which is an
+/// exit code of its own.
+template <class Child>
+int exit_code_of_fork(const Child& child) {
+  constexpr int kHangs = 255;
+  const pid_t process = ::fork();
+  if (process == 0) ::_exit(child());
+  const auto deadline = std::chrono::steady_clock::now() + std::chrono::minutes(1);
+  int status = 0;
+  while (::waitpid(process, &status, WNOHANG) == 0) {
+    if (std::chrono::steady_clock::now() > deadline) {
+      ::kill(process, SIGKILL);
+      ::waitpid(process, &status, 0);
+      return kHangs;
+    }
+    std::this_thread::sleep_for(std::chrono::milliseconds(5));
+  }
+  return WIFEXITED(status) ? WEXITSTATUS(status) : kHangs;
+}
+
+/// Long enough for workers to fill what may be read ahead: they then wait for room.
+void wait_until_workers_wait() { std::this_thread::sleep_for(std::chrono::milliseconds(50)); }
 
 TEST(Loader, GivesEverySampleOnceAndAsItIs) {
   const auto dataset = random_images();
@@ -468,6 +495,48 @@ TEST(Loader, StopsWhileWorkersAreBusy) {
     if (i % 4 == 0) loader.seek({5, 3});
   }
   EXPECT_EQ(slow.use_count(), 1) << "all workers are gone";
+}
+
+TEST(LoaderInAFork, IsDestroyedWithoutWaitingForThreadsThatAreNotThere) {
+  std::optional<Loader> loader(std::in_place, random_images(), augmented(2));
+  loader->next();
+  wait_until_workers_wait();
+  EXPECT_EQ(exit_code_of_fork([&] {
+              loader.reset();
+              return 0;
+            }),
+            0);
+  EXPECT_TRUE(loader->next().has_value()) << "the process that was forked goes on";
+}
+
+TEST(LoaderInAFork, GoesOnByWorkersOfItsOwn) {
+  Loader whole(random_images(), augmented(0)), forked(random_images(), augmented(2));
+  const std::vector<Batch> expected = collect(whole, 2);
+  forked.next();
+  wait_until_workers_wait();
+  EXPECT_EQ(exit_code_of_fork([&] {
+              for (std::size_t i = 1; i < expected.size(); ++i) {
+                std::optional<Batch> batch = forked.next();
+                if (!batch) batch = forked.next();  // an epoch's end
+                if (!at::equal(batch->x, expected[i].x)) return 1;
+              }
+              forked.seek({.epoch = 1, .step = 2});
+              return forked.next()->index.equal(expected[static_cast<std::size_t>(whole.batches_per_epoch()) + 2].index)
+                         ? 0
+                         : 2;
+            }),
+            0);
+}
+
+TEST(LoaderInAFork, SeeksWhereItsWorkersNeverWere) {
+  Loader loader(random_images(), augmented(2));
+  loader.next();
+  wait_until_workers_wait();
+  EXPECT_EQ(exit_code_of_fork([&] {
+              loader.seek({.epoch = 3, .step = 1});
+              return 0;
+            }),
+            0);
 }
 
 TEST(Loader, GoesOnAfterBeingMoved) {
