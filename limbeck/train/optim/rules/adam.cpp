@@ -1,7 +1,6 @@
 #include "limbeck/train/optim/rules/adam.h"
 
 #include <ATen/ATen.h>
-#include <ATen/core/grad_mode.h>
 
 #include <cmath>
 
@@ -9,25 +8,12 @@
 #include "limbeck/train/optim/kernels/choose_kernels.h"
 #include "limbeck/train/optim/kernels/dense_arrays.h"
 #include "limbeck/train/optim/kernels/element_jobs.h"
-#include "limbeck/train/optim/rules/operator_steps.h"
+#include "limbeck/train/optim/rules/update_all.h"
 #include "limbeck/train/optim/rules/update_checks.h"
 
 namespace limbeck::train {
 
 namespace {
-
-void prepare(AdamTensors& item, const AdamRule& rule) {
-  const UpdateSite site{.rule = "adam", .parameter = item.name};
-  check_gradient(site, item.parameter, item.gradient);
-  check_state(site, "exp_avg", item.parameter, item.exp_avg);
-  check_state(site, "exp_avg_sq", item.parameter, item.exp_avg_sq);
-  check_state(site, "max_exp_avg_sq", item.parameter, item.max_exp_avg_sq);
-  LIMBECK_CHECK(item.step >= 0, "{} has made {} steps", site.to_string(), item.step);
-  if (!item.exp_avg.defined()) item.exp_avg = at::zeros_like(item.parameter);
-  if (!item.exp_avg_sq.defined()) item.exp_avg_sq = at::zeros_like(item.parameter);
-  if (rule.amsgrad && !item.max_exp_avg_sq.defined()) item.max_exp_avg_sq = at::zeros_like(item.parameter);
-  ++item.step;
-}
 
 template <class C>
 kernels::AdamScalars<C> scalars_of(const AdamRule& rule, double gradient_scale, int64_t step) {
@@ -45,22 +31,51 @@ kernels::AdamScalars<C> scalars_of(const AdamRule& rule, double gradient_scale, 
           .eps = static_cast<C>(rule.eps)};
 }
 
-void add_job(const AdamTensors& item, const AdamRule& rule, double gradient_scale, DenseArrays& arrays,
-             ElementJobs& jobs) {
-  arrays.begin(item.parameter);
-  visit_kernels(item.parameter.scalar_type(), [&]<class T, class C>(const kernels::UpdateKernels<T, C>& chosen) {
-    const kernels::Arrays<T> array{.parameter = arrays.write<T>(item.parameter),
-                                   .gradient = arrays.read<T>(item.gradient),
-                                   .first = arrays.write<T>(item.exp_avg),
-                                   .second = arrays.write<T>(item.exp_avg_sq),
-                                   .third = rule.amsgrad ? arrays.write<T>(item.max_exp_avg_sq) : nullptr};
-    jobs.add(item.parameter.numel(),
-             [array, step = chosen.adam,
-              scalars = scalars_of<C>(rule, gradient_scale, item.step)](const ElementJobs::Chunk& chunk) {
-               step(array, {chunk.begin, chunk.end}, scalars);
-             });
-  });
-}
+/// The one region of a call.
+class AdamUpdate {
+ public:
+  AdamUpdate(const AdamRule& rule, double gradient_scale) : rule_(rule), gradient_scale_(gradient_scale) {}
+
+  void prepare(AdamTensors& item) const {
+    const UpdateSite site{.rule = "adam", .parameter = item.name};
+    check_gradient(site, item.parameter, item.gradient);
+    check_state(site, "exp_avg", item.parameter, item.exp_avg);
+    check_state(site, "exp_avg_sq", item.parameter, item.exp_avg_sq);
+    check_state(site, "max_exp_avg_sq", item.parameter, item.max_exp_avg_sq);
+    LIMBECK_CHECK(item.step >= 0, "{} has made {} steps", site.to_string(), item.step);
+    if (!item.exp_avg.defined()) item.exp_avg = at::zeros_like(item.parameter);
+    if (!item.exp_avg_sq.defined()) item.exp_avg_sq = at::zeros_like(item.parameter);
+    if (rule_.amsgrad && !item.max_exp_avg_sq.defined()) item.max_exp_avg_sq = at::zeros_like(item.parameter);
+    ++item.step;
+  }
+
+  void add(const AdamTensors& item) {
+    arrays_.begin(item.parameter);
+    visit_kernels(item.parameter.scalar_type(), [&]<class T, class C>(const kernels::UpdateKernels<T, C>& chosen) {
+      const kernels::Arrays<T> array{.parameter = arrays_.write<T>(item.parameter),
+                                     .gradient = arrays_.read<T>(item.gradient),
+                                     .first = arrays_.write<T>(item.exp_avg),
+                                     .second = arrays_.write<T>(item.exp_avg_sq),
+                                     .third = rule_.amsgrad ? arrays_.write<T>(item.max_exp_avg_sq) : nullptr};
+      jobs_.add(item.parameter.numel(),
+                [array, step = chosen.adam,
+                 scalars = scalars_of<C>(rule_, gradient_scale_, item.step)](const ElementJobs::Chunk& chunk) {
+                  step(array, {chunk.begin, chunk.end}, scalars);
+                });
+    });
+  }
+
+  void run() {
+    jobs_.run();
+    arrays_.finish();
+  }
+
+ private:
+  const AdamRule& rule_;
+  const double gradient_scale_;
+  DenseArrays arrays_;
+  ElementJobs jobs_;
+};
 
 }  // namespace
 
@@ -73,18 +88,7 @@ void AdamRule::validate() const {
 }
 
 void adam_step(std::span<AdamTensors> tensors, const AdamRule& rule, double gradient_scale) {
-  const at::NoGradGuard no_grad;
-  rule.validate();
-  DenseArrays arrays;
-  ElementJobs jobs;
-  for (AdamTensors& item : tensors) {
-    if (!item.gradient.defined()) continue;
-    prepare(item, rule);
-    has_kernels(item.parameter) ? add_job(item, rule, gradient_scale, arrays, jobs)
-                                : step_by_operators(item, rule, gradient_scale);
-  }
-  jobs.run();
-  arrays.finish();
+  update_all<AdamUpdate>(tensors, rule, gradient_scale);
 }
 
 }  // namespace limbeck::train

@@ -1,7 +1,6 @@
 #include "limbeck/train/optim/rules/lamb.h"
 
 #include <ATen/ATen.h>
-#include <ATen/core/grad_mode.h>
 
 #include <cmath>
 #include <memory>
@@ -12,22 +11,12 @@
 #include "limbeck/train/optim/kernels/dense_arrays.h"
 #include "limbeck/train/optim/kernels/element_jobs.h"
 #include "limbeck/train/optim/rules/operator_steps.h"
+#include "limbeck/train/optim/rules/update_all.h"
 #include "limbeck/train/optim/rules/update_checks.h"
 
 namespace limbeck::train {
 
 namespace {
-
-void prepare(LambTensors& item) {
-  const UpdateSite site{.rule = "lamb", .parameter = item.name};
-  check_gradient(site, item.parameter, item.gradient);
-  check_state(site, "exp_avg", item.parameter, item.exp_avg);
-  check_state(site, "exp_avg_sq", item.parameter, item.exp_avg_sq);
-  LIMBECK_CHECK(item.step >= 0, "{} has made {} steps", site.to_string(), item.step);
-  if (!item.exp_avg.defined()) item.exp_avg = at::zeros_like(item.parameter);
-  if (!item.exp_avg_sq.defined()) item.exp_avg_sq = at::zeros_like(item.parameter);
-  ++item.step;
-}
 
 template <class C>
 kernels::LambScalars<C> scalars_of(const LambRule& rule, double gradient_scale, int64_t step) {
@@ -43,9 +32,20 @@ kernels::LambScalars<C> scalars_of(const LambRule& rule, double gradient_scale, 
 }
 
 /// The two regions of one call: moments with what the norms are made of, then the steps.
-class LambRegions {
+class LambUpdate {
  public:
-  LambRegions(const LambRule& rule, double gradient_scale) : rule_(rule), gradient_scale_(gradient_scale) {}
+  LambUpdate(const LambRule& rule, double gradient_scale) : rule_(rule), gradient_scale_(gradient_scale) {}
+
+  static void prepare(LambTensors& item) {
+    const UpdateSite site{.rule = "lamb", .parameter = item.name};
+    check_gradient(site, item.parameter, item.gradient);
+    check_state(site, "exp_avg", item.parameter, item.exp_avg);
+    check_state(site, "exp_avg_sq", item.parameter, item.exp_avg_sq);
+    LIMBECK_CHECK(item.step >= 0, "{} has made {} steps", site.to_string(), item.step);
+    if (!item.exp_avg.defined()) item.exp_avg = at::zeros_like(item.parameter);
+    if (!item.exp_avg_sq.defined()) item.exp_avg_sq = at::zeros_like(item.parameter);
+    ++item.step;
+  }
 
   void add(const LambTensors& item) {
     arrays_.begin(item.parameter);
@@ -106,15 +106,7 @@ void LambRule::validate() const {
 }
 
 void lamb_step(std::span<LambTensors> tensors, const LambRule& rule, double gradient_scale) {
-  const at::NoGradGuard no_grad;
-  rule.validate();
-  LambRegions regions(rule, gradient_scale);
-  for (LambTensors& item : tensors) {
-    if (!item.gradient.defined()) continue;
-    prepare(item);
-    has_kernels(item.parameter) ? regions.add(item) : step_by_operators(item, rule, gradient_scale);
-  }
-  regions.run();
+  update_all<LambUpdate>(tensors, rule, gradient_scale);
 }
 
 }  // namespace limbeck::train

@@ -1,7 +1,6 @@
 #include "limbeck/train/optim/rules/lars.h"
 
 #include <ATen/ATen.h>
-#include <ATen/core/grad_mode.h>
 
 #include <cmath>
 #include <memory>
@@ -12,24 +11,25 @@
 #include "limbeck/train/optim/kernels/dense_arrays.h"
 #include "limbeck/train/optim/kernels/element_jobs.h"
 #include "limbeck/train/optim/rules/operator_steps.h"
+#include "limbeck/train/optim/rules/update_all.h"
 #include "limbeck/train/optim/rules/update_checks.h"
 
 namespace limbeck::train {
 
 namespace {
 
-void prepare(LarsTensors& item) {
-  const UpdateSite site{.rule = "lars", .parameter = item.name};
-  check_gradient(site, item.parameter, item.gradient);
-  check_state(site, "momentum_buffer", item.parameter, item.momentum_buffer);
-  if (!item.momentum_buffer.defined()) item.momentum_buffer = at::zeros_like(item.parameter);
-}
-
 /// The two regions of one call: norms, then the steps.
-class LarsRegions {
+class LarsUpdate {
  public:
-  LarsRegions(const LarsRule& rule, double gradient_scale)
+  LarsUpdate(const LarsRule& rule, double gradient_scale)
       : rule_(rule), gradient_scale_(rule.maximize ? -gradient_scale : gradient_scale) {}
+
+  static void prepare(LarsTensors& item) {
+    const UpdateSite site{.rule = "lars", .parameter = item.name};
+    check_gradient(site, item.parameter, item.gradient);
+    check_state(site, "momentum_buffer", item.parameter, item.momentum_buffer);
+    if (!item.momentum_buffer.defined()) item.momentum_buffer = at::zeros_like(item.parameter);
+  }
 
   void add(const LarsTensors& item) {
     arrays_.begin(item.parameter);
@@ -95,15 +95,7 @@ void LarsRule::validate() const {
 }
 
 void lars_step(std::span<LarsTensors> tensors, const LarsRule& rule, double gradient_scale) {
-  const at::NoGradGuard no_grad;
-  rule.validate();
-  LarsRegions regions(rule, gradient_scale);
-  for (LarsTensors& item : tensors) {
-    if (!item.gradient.defined()) continue;
-    prepare(item);
-    has_kernels(item.parameter) ? regions.add(item) : step_by_operators(item, rule, gradient_scale);
-  }
-  regions.run();
+  update_all<LarsUpdate>(tensors, rule, gradient_scale);
 }
 
 }  // namespace limbeck::train

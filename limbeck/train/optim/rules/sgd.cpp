@@ -1,14 +1,13 @@
 #include "limbeck/train/optim/rules/sgd.h"
 
 #include <ATen/ATen.h>
-#include <ATen/core/grad_mode.h>
 
 #include "limbeck/core/error.h"
 #include "limbeck/train/optim/kernels/choose_kernels.h"
 #include "limbeck/train/optim/kernels/dense_arrays.h"
 #include "limbeck/train/optim/kernels/element_jobs.h"
-#include "limbeck/train/optim/rules/operator_steps.h"
 #include "limbeck/train/optim/rules/sgd_scalars.h"
+#include "limbeck/train/optim/rules/update_all.h"
 #include "limbeck/train/optim/rules/update_checks.h"
 
 namespace limbeck::train {
@@ -25,19 +24,44 @@ MomentumUse prepare_momentum(SgdTensors& item, const SgdRule& rule) {
   return MomentumUse::first;
 }
 
-void add_job(SgdTensors& item, const SgdRule& rule, double gradient_scale, DenseArrays& arrays, ElementJobs& jobs) {
-  const MomentumUse use = prepare_momentum(item, rule);
-  arrays.begin(item.parameter);
-  visit_kernels(item.parameter.scalar_type(), [&]<class T, class C>(const kernels::UpdateKernels<T, C>& chosen) {
-    const kernels::Arrays<T> array{.parameter = arrays.write<T>(item.parameter),
-                                   .gradient = arrays.read<T>(item.gradient),
-                                   .first = use == MomentumUse::none ? nullptr : arrays.write<T>(item.momentum_buffer)};
-    jobs.add(item.parameter.numel(), [array, step = chosen.sgd, scalars = sgd_scalars<C>(rule, use, gradient_scale)](
-                                         const ElementJobs::Chunk& chunk) {
-      step(array, {chunk.begin, chunk.end}, scalars);
+/// The one region of a call.
+class SgdUpdate {
+ public:
+  SgdUpdate(const SgdRule& rule, double gradient_scale) : rule_(rule), gradient_scale_(gradient_scale) {}
+
+  static void prepare(const SgdTensors& item) {
+    const UpdateSite site{.rule = "sgd", .parameter = item.name};
+    check_gradient(site, item.parameter, item.gradient);
+    check_state(site, "momentum_buffer", item.parameter, item.momentum_buffer);
+  }
+
+  void add(SgdTensors& item) {
+    const MomentumUse use = prepare_momentum(item, rule_);
+    arrays_.begin(item.parameter);
+    visit_kernels(item.parameter.scalar_type(), [&]<class T, class C>(const kernels::UpdateKernels<T, C>& chosen) {
+      const kernels::Arrays<T> array{
+          .parameter = arrays_.write<T>(item.parameter),
+          .gradient = arrays_.read<T>(item.gradient),
+          .first = use == MomentumUse::none ? nullptr : arrays_.write<T>(item.momentum_buffer)};
+      jobs_.add(item.parameter.numel(),
+                [array, step = chosen.sgd,
+                 scalars = sgd_scalars<C>(rule_, use, gradient_scale_)](const ElementJobs::Chunk& chunk) {
+                  step(array, {chunk.begin, chunk.end}, scalars);
+                });
     });
-  });
-}
+  }
+
+  void run() {
+    jobs_.run();
+    arrays_.finish();
+  }
+
+ private:
+  const SgdRule& rule_;
+  const double gradient_scale_;
+  DenseArrays arrays_;
+  ElementJobs jobs_;
+};
 
 }  // namespace
 
@@ -50,20 +74,7 @@ void SgdRule::validate() const {
 }
 
 void sgd_step(std::span<SgdTensors> tensors, const SgdRule& rule, double gradient_scale) {
-  const at::NoGradGuard no_grad;
-  rule.validate();
-  DenseArrays arrays;
-  ElementJobs jobs;
-  for (SgdTensors& item : tensors) {
-    if (!item.gradient.defined()) continue;
-    const UpdateSite site{.rule = "sgd", .parameter = item.name};
-    check_gradient(site, item.parameter, item.gradient);
-    check_state(site, "momentum_buffer", item.parameter, item.momentum_buffer);
-    has_kernels(item.parameter) ? add_job(item, rule, gradient_scale, arrays, jobs)
-                                : step_by_operators(item, rule, gradient_scale);
-  }
-  jobs.run();
-  arrays.finish();
+  update_all<SgdUpdate>(tensors, rule, gradient_scale);
 }
 
 }  // namespace limbeck::train
