@@ -6,6 +6,10 @@
 #include <ATen/core/Tensor.h>
 
 #include <span>
+#include <string>
+#include <string_view>
+
+#include "limbeck/train/optim/gradients.h"
 
 namespace limbeck::train {
 
@@ -23,5 +27,20 @@ struct UpdateDecision {
 
 /// Undefined gradients are passed over, sparse ones (COO) count as if they were dense.
 UpdateDecision decide_update(std::span<const at::Tensor> gradients, const GradientTreatment& treatment);
+
+/// What became infinite or NaN, for the error of the step that so updates nothing.
+struct NotFinite {
+  std::string_view scope;      // of the message: "train"
+  std::string_view what;       // "loss" or "gradients"
+  std::string step;            // "step 7"
+  std::string parameter{};     // whose gradient is the first such, as it is to be called; empty: none is known
+  std::string_view remains{};  // what there is beside the weights: "The last checkpoint stands."
+};
+
+/// Throws InvalidArgument.
+[[noreturn]] void fail_not_finite(const NotFinite& found);
+
+/// The name of the first parameter whose gradient is not finite; empty where there is none.
+std::string first_not_finite(std::span<const NamedTensor> parameters);
 
 }  // namespace limbeck::train

@@ -85,7 +85,7 @@ void Stepper::add_batch(const data::Batch& batch, const BatchGroup& group, StepO
   const double factor = state_.scaler == nullptr ? share : share * state_.scaler->scale();
   const double loss = result.loss.item<double>();
   if (!std::isfinite(loss)) check_inputs(batch);
-  if (state_.scaler == nullptr) check_finite(loss, "loss");
+  if (state_.scaler == nullptr && !std::isfinite(loss)) refuse_not_finite("loss");
   (factor == 1 ? result.loss : result.loss * factor).backward();
   outcome.loss += share == 1 ? loss : loss * share;
   outcome.correct += result.logits.detach().argmax(1).eq(batch.y.to(device_)).sum().item<int64_t>();
@@ -111,16 +111,19 @@ void Stepper::update(StepOutcome& outcome, double factor, double lr_factor) {
     scaler->update(outcome.is_skipped);
     if (outcome.is_skipped) return;
   }
-  check_finite(outcome.grad_norm, "norm of the gradients");
+  if (!decision.is_finite) refuse_not_finite("gradients");
   for (const NamedTensor& parameter : state_.optimizer->parameters()) weights_.forget(parameter.tensor);
   state_.optimizer->step(lr_factor, decision.gradient_scale);
 }
 
-void Stepper::check_finite(double value, const char* what) const {
-  LIMBECK_CHECK(std::isfinite(value),
-                "[train] the {} became {} in epoch {}, step {}. {}Lower the learning rate or set clip_norm.", what,
-                value, state_.progress.next.epoch + 1, state_.progress.next.step / options_.accumulate + 1,
-                has_files(control_.checkpoint_directory) ? "The last checkpoint stands. " : "");
+void Stepper::refuse_not_finite(std::string_view what) const {
+  const std::string parameter = first_not_finite(state_.optimizer->parameters());
+  fail_not_finite({.scope = "train",
+                   .what = what,
+                   .step = fmt::format("epoch {}, step {}", state_.progress.next.epoch + 1,
+                                       state_.progress.next.step / options_.accumulate + 1),
+                   .parameter = parameter.empty() ? "" : "'" + parameter + "'",
+                   .remains = has_files(control_.checkpoint_directory) ? "The last checkpoint stands." : ""});
 }
 
 }  // namespace limbeck::train

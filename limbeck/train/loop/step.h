@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <string_view>
 
 #include "limbeck/model/precision/weight_cache.h"
 #include "limbeck/train/loop/accumulation.h"
@@ -33,7 +34,7 @@ class Stepper {
   void add_batch(const data::Batch& batch, const BatchGroup& group, StepOutcome& outcome);
   StepResult evaluate_objective(const data::Batch& batch);
   void update(StepOutcome& outcome, double factor, double lr_factor);
-  void check_finite(double value, const char* what) const;
+  [[noreturn]] void refuse_not_finite(std::string_view what) const;
 
   TrainingState& state_;
   const Objective& objective_;
