@@ -129,8 +129,7 @@ std::unique_ptr<Teacher> cached_teacher(const Model& model, std::vector<std::str
       !has_random(transforms),
       "[distill] a cached teacher needs inputs that do not change: the data is augmented. Use a live teacher.");
   if (std::unique_ptr<Teacher> cached = read_cache(options, taps.size())) return cached;
-  const int64_t batch_size = std::min(options.batch_size, dataset->size());
-  data::Loader loader(dataset, {.batch_size = batch_size, .transforms = transforms});
+  data::Loader loader(dataset, {.batch_size = options.batch_size, .transforms = transforms});
   const std::unique_ptr<Teacher> live = live_teacher(model, std::move(taps), std::move(transform));
   std::optional<TeacherOutputs> all = run_over(*live, loader, options);
   if (!all) return nullptr;

@@ -143,9 +143,8 @@ DataSource::DataSource(DataOptions options, uint64_t seed, const DataUse& use)
 }
 
 data::Loader DataSource::train_loader(MemoryLayout layout) const {
-  const int64_t batch_size = options_.drop_last ? options_.batch_size : std::min(options_.batch_size, train_->size());
   return {train_,
-          {.batch_size = batch_size,
+          {.batch_size = options_.batch_size,
            .shuffle = true,
            .drop_last = options_.drop_last,
            .channels_last = layout == MemoryLayout::channels_last,
@@ -161,9 +160,8 @@ data::Loader DataSource::train_loader(MemoryLayout layout) const {
 
 data::Loader DataSource::loader_in_order(std::shared_ptr<const data::Dataset> dataset, int64_t batch_size,
                                          MemoryLayout layout, std::vector<data::Transform> transforms) const {
-  const int64_t samples = dataset->size();
   return {std::move(dataset),
-          {.batch_size = std::min(batch_size, samples),
+          {.batch_size = batch_size,
            .shuffle = false,
            .drop_last = false,
            .channels_last = layout == MemoryLayout::channels_last,

@@ -35,7 +35,7 @@ class DataSource {
   /// What the options say, normalization last.
   const std::vector<data::Transform>& test_transforms() const { return test_transforms_; }
 
-  /// Shuffled and augmented. Throws InvalidArgument when the batch is larger than the data.
+  /// Shuffled and augmented. Throws InvalidArgument when, with drop_last, the batch is larger than the data.
   data::Loader train_loader(MemoryLayout layout) const;
   /// In order, prepared by test_transforms(), or as given here.
   data::Loader test_loader(int64_t batch_size, MemoryLayout layout) const;
