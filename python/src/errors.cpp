@@ -1,6 +1,7 @@
 #include <torch/csrc/Exceptions.h>
 
 #include <exception>
+#include <utility>
 
 #include "limbeck/core/error.h"
 #include "python/src/bindings.h"
@@ -34,7 +35,7 @@ void raise(PyObject* type, const std::exception& error) {
 
 void translate(std::exception_ptr raised) {
   try {
-    if (raised) std::rethrow_exception(raised);
+    if (raised) std::rethrow_exception(std::move(raised));
   } catch (python_error& error) {
     error.restore();
   } catch (const Interrupted&) {

@@ -28,9 +28,13 @@ py::dict as_dict(const train::EpochSummary& summary) {
   return fields;
 }
 
-train::AfterHook PythonHooks::ask(const char* what, py::dict report) const {
+py::dict PythonHooks::placed(py::dict report) const {
   report["stage"] = place_.stage;
   report["trial"] = place_.trial;
+  return report;
+}
+
+train::AfterHook PythonHooks::ask(const char* what, const py::dict& report) const {
   return hooks_.get().attr(what)(**report).cast<bool>() ? train::AfterHook::stop : train::AfterHook::go_on;
 }
 
@@ -39,12 +43,12 @@ train::Hooks PythonHooks::functions() {
   return {.on_step =
               [this](const train::StepReport& report) {
                 const py::gil_scoped_acquire locked;
-                return ask("on_step", as_dict(report));
+                return ask("on_step", placed(as_dict(report)));
               },
           .on_epoch =
               [this](const train::EpochSummary& summary) {
                 const py::gil_scoped_acquire locked;
-                return ask("on_epoch", as_dict(summary));
+                return ask("on_epoch", placed(as_dict(summary)));
               }};
 }
 

@@ -39,7 +39,9 @@ class PythonHooks {
   void raise_pending() const;
 
  private:
-  train::AfterHook ask(const char* what, py::dict report) const;
+  /// The report with its training's place beside it.
+  py::dict placed(py::dict report) const;
+  train::AfterHook ask(const char* what, const py::dict& report) const;
 
   HeldObject hooks_;
   TrainingPlace place_{};

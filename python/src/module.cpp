@@ -2,15 +2,15 @@
 #include "python/src/data/data.h"
 
 PYBIND11_MODULE(_core, module) {
-  using namespace limbeck::python;
+  namespace own = limbeck::python;
   module.doc() = "The C++ side of limbeck. Use the package limbeck, which has what is here in its proper form.";
-  register_errors();
-  bind_model(module);
-  bind_losses(module);
-  bind_measures(module);
-  bind_update_rules(module);
-  bind_set(module);
-  bind_data(module);
-  bind_fit(module);
-  bind_recipes(module);
+  own::register_errors();
+  own::bind_model(module);
+  own::bind_losses(module);
+  own::bind_measures(module);
+  own::bind_update_rules(module);
+  own::bind_set(module);
+  own::bind_data(module);
+  own::bind_fit(module);
+  own::bind_recipes(module);
 }

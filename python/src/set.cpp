@@ -15,7 +15,16 @@ namespace limbeck::python {
 
 namespace {
 
-using namespace limbeck::train;
+using train::LossClosure;
+using train::MemberRef;
+using train::ModelSet;
+using train::OptimizerRef;
+using train::RetainGraph;
+using train::RoleScope;
+using train::SetModel;
+using train::SetOptions;
+using train::SetReport;
+using train::SetStep;
 
 /// A run of a member, from enter() to close(): a context manager of Python's. Closed by the thread that opened it.
 class OpenRun {
@@ -36,11 +45,12 @@ using PythonModel = std::tuple<std::string, py::object, std::string>;
 
 std::vector<SetModel> as_models(const std::vector<PythonModel>& given) {
   std::vector<SetModel> models;
+  models.reserve(given.size());
   for (const auto& [name, object, role] : given) {
     const bool is_graph = py::isinstance<Model>(object);
     models.push_back({.name = name,
                       .model = is_graph ? MemberRef(object.cast<Model&>()) : MemberRef(module_member(object)),
-                      .role = role.empty() ? std::nullopt : std::optional(parse_role(role))});
+                      .role = role.empty() ? std::nullopt : std::optional(train::parse_role(role))});
   }
   return models;
 }
@@ -48,6 +58,7 @@ std::vector<SetModel> as_models(const std::vector<PythonModel>& given) {
 /// Pairs of an adapter and the user's optimizer.
 std::vector<OptimizerRef> as_optimizers(const std::vector<std::pair<py::object, py::object>>& given) {
   std::vector<OptimizerRef> optimizers;
+  optimizers.reserve(given.size());
   for (const auto& [adapter, optimizer] : given) optimizers.emplace_back(optimizer_adapter(adapter, optimizer));
   return optimizers;
 }
@@ -59,7 +70,8 @@ std::unique_ptr<ModelSet> make_set(const std::vector<PythonModel>& models,
   std::vector<OptimizerRef> references = as_optimizers(optimizers);
   const SetOptions options{.clip_norm = clip_norm, .accumulate = accumulate, .scaler = {}};
   const py::gil_scoped_release unlocked;
-  return std::make_unique<ModelSet>(std::move(members), std::move(references), parse_precision(precision), options);
+  return std::make_unique<ModelSet>(std::move(members), std::move(references), train::parse_precision(precision),
+                                    options);
 }
 
 py::tuple forward(ModelSet& set, const std::string& name, const std::vector<std::pair<std::string, at::Tensor>>& given,
@@ -68,6 +80,7 @@ py::tuple forward(ModelSet& set, const std::string& name, const std::vector<std:
   {
     const py::gil_scoped_release unlocked;
     std::vector<NamedTensor> inputs;
+    inputs.reserve(given.size());
     for (const auto& [input, tensor] : given) inputs.push_back({input, tensor});
     outputs = set.forward(name, inputs, {.taps = taps});
   }

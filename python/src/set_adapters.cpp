@@ -135,7 +135,7 @@ class PythonOptimizer : public train::OptimizerAdapter {
   /// As BaseException.add_note, which Python 3.10 does not have.
   static void add_note(const py::error_already_set& error, const std::string& note) {
     const py::gil_scoped_acquire locked;
-    const py::object exception = error.value();
+    const py::object& exception = error.value();
     if (!py::hasattr(exception, "__notes__")) exception.attr("__notes__") = py::list();
     exception.attr("__notes__").attr("append")(note);
   }

@@ -7,13 +7,25 @@
 #include <vector>
 
 #include "limbeck/core/error.h"
+#include "limbeck/train/optim/optimizer_state.h"
 #include "python/src/bindings.h"
 
 namespace limbeck::python {
 
 namespace {
 
-using namespace limbeck::train;
+using train::AdagradRule;
+using train::AdagradTensors;
+using train::AdamDecay;
+using train::AdamRule;
+using train::AdamTensors;
+using train::Adaptation;
+using train::LambRule;
+using train::LambTensors;
+using train::LarsRule;
+using train::LarsTensors;
+using train::SgdRule;
+using train::SgdTensors;
 
 using Tensors = std::vector<at::Tensor>;
 using MaybeTensors = std::vector<std::optional<at::Tensor>>;
@@ -25,8 +37,10 @@ int64_t read_step(const at::Tensor& step) {
   LIMBECK_CHECK(step.numel() == 1 && step.device().is_cpu(),
                 "[optimizer] a step count must be one number on the CPU, got {} on {}", step.numel(),
                 step.device().str());
-  return step.scalar_type() == at::kFloat ? static_cast<int64_t>(*step.const_data_ptr<float>())
-                                          : step.item().to<int64_t>();
+  const double number = step.scalar_type() == at::kFloat ? *step.const_data_ptr<float>() : step.item().toDouble();
+  const std::optional<int64_t> updates = train::update_count(number);
+  LIMBECK_CHECK(updates, "[optimizer] a step count must be a number of updates, got {}", number);
+  return *updates;
 }
 
 void write_step(at::Tensor& step, int64_t value) {

@@ -103,6 +103,7 @@ def test_mixing_batches():
         assert x[1].mean().item() == pytest.approx(share, abs=1e-6)
         assert x[0].mean().item() == pytest.approx((1 - share) * 3, abs=1e-6)
     assert x.unique().tolist() == [0, 1, 2, 3]  # cutmix pastes
+    assert repr(lb.data.cutmix(0.5)) == '{"cutmix": {"alpha": 0.5}}'
 
 
 def test_wrong_options_are_named():

@@ -1,4 +1,4 @@
-// What an optimizer keeps of each parameter, and what that is called in files. Used by Optimizer alone.
+// What an optimizer keeps of each parameter, and what that is called in files.
 #pragma once
 
 #include <ATen/core/Tensor.h>

@@ -42,7 +42,10 @@ class PythonDataset : public data::Dataset {
   ImageShape shape() const override { return shape_; }
   const std::vector<std::string>& class_names() const override { return classes_; }
 
-  Sample sample(int64_t index) const override {
+  Sample sample(int64_t index) const override { return read(index); }
+
+ private:
+  Sample read(int64_t index) const {
     const py::gil_scoped_acquire locked;
     try {
       auto [image, label] = dataset_.get().attr("sample")(index).cast<std::pair<at::Tensor, int64_t>>();
@@ -52,9 +55,8 @@ class PythonDataset : public data::Dataset {
     }
   }
 
- private:
   ImageShape first_shape() const {
-    const at::Tensor image = sample(0).image;
+    const at::Tensor image = read(0).image;
     LIMBECK_CHECK(image.dim() == 3, "[data] an image of '{}' must have the shape [C, H, W], got {} dimensions", name_,
                   image.dim());
     return {.channels = image.size(0), .height = image.size(1), .width = image.size(2)};

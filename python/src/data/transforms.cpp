@@ -2,6 +2,7 @@
 
 #include <string>
 #include <utility>
+#include <variant>
 
 #include "limbeck/core/error.h"
 #include "limbeck/core/json/json.h"
@@ -40,6 +41,13 @@ AnyBatchTransform checked(const data::BatchTransform& transform) {
   return {transform};
 }
 
+/// As transforms of samples show themselves.
+std::string text_of(const data::BatchTransform& transform) {
+  const char* name = std::holds_alternative<data::MixUp>(transform) ? "mixup" : "cutmix";
+  const double alpha = std::visit([](const auto& kind) { return kind.alpha; }, transform);
+  return core::Json(core::JsonObject{{name, core::JsonObject{{"alpha", alpha}}}}).dump();
+}
+
 at::Tensor apply(const std::vector<AnyTransform>& transforms, const at::Tensor& image, uint64_t seed, int64_t epoch,
                  int64_t sample) {
   return data::apply(values_of(transforms), image, {.seed = seed, .epoch = epoch, .sample = sample});
@@ -49,12 +57,14 @@ at::Tensor apply(const std::vector<AnyTransform>& transforms, const at::Tensor& 
 
 std::vector<data::Transform> values_of(const std::vector<AnyTransform>& transforms) {
   std::vector<data::Transform> values;
+  values.reserve(transforms.size());
   for (const AnyTransform& transform : transforms) values.push_back(transform.value);
   return values;
 }
 
 std::vector<data::BatchTransform> values_of(const std::vector<AnyBatchTransform>& transforms) {
   std::vector<data::BatchTransform> values;
+  values.reserve(transforms.size());
   for (const AnyBatchTransform& transform : transforms) values.push_back(transform.value);
   return values;
 }
@@ -63,7 +73,9 @@ void bind_transforms(py::module_& module) {
   py::class_<AnyTransform>(module, "Transform")
       .def("json", [](const AnyTransform& transform) { return data::to_json(transform.value).dump(); })
       .def("__repr__", [](const AnyTransform& transform) { return data::to_json(transform.value).dump(); });
-  py::class_<AnyBatchTransform>(module, "BatchTransform");
+  py::class_<AnyBatchTransform>(module, "BatchTransform").def("__repr__", [](const AnyBatchTransform& transform) {
+    return text_of(transform.value);
+  });
   module.def("transform_table", &transform_table);
   module.def("make_transform", &make_transform, py::arg("text"));
   module.def("mixup", [](double alpha) { return checked(data::MixUp{.alpha = alpha}); });
