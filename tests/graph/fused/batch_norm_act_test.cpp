@@ -106,19 +106,20 @@ void expect_as_good_as_aten(const Problem& problem, std::string_view activation,
   const Seen reference = run(by_aten, stored, activation, at::kDouble, at::kDouble);
   const Seen aten = run(by_aten, stored, activation, rows, at::kFloat);
   const Seen ours = run(batch_norm_act, stored, activation, rows, at::kFloat);
-  const auto check = [&](const char* what, at::Tensor Seen::*member, double unit, double terms = 0) {
+  const auto check = [&](const char* what, at::Tensor Seen::*member, double unit, double of_terms = 0) {
     const at::Tensor& expected = reference.*member;
-    const double scale = std::max(terms, expected.defined() ? expected.abs().max().item<double>() : 0);
-    EXPECT_LE(error_of(ours.*member, expected), error_of(aten.*member, expected) + unit * scale) << what;
+    const double scale = expected.defined() ? expected.abs().max().item<double>() : 0;
+    EXPECT_LE(error_of(ours.*member, expected), error_of(aten.*member, expected) + unit * scale + of_terms) << what;
     EXPECT_EQ((ours.*member).defined(), expected.defined()) << what;
   };
   const double unit = rows == at::kFloat ? 3e-7 : 4e-3;  // relative to the largest element: a few roundings
   check("y", &Seen::y, unit);
   check("grad_x", &Seen::grad_x, unit);
   check("grad_residual", &Seen::grad_residual, unit);
-  const double terms = stored.grad_y.abs().sum({0, 2, 3}).max().item<double>();  // a sum rounds with what it adds up
-  check("grad_weight", &Seen::grad_weight, 1.2e-7, terms);
-  check("grad_bias", &Seen::grad_bias, 1.2e-7, terms);
+  // A sum rounds with what it adds up; that of the weight is multiplied by statistics, which are a few roundings off.
+  const double of_terms = 1.2e-7 * stored.grad_y.abs().sum({0, 2, 3}).max().item<double>();
+  check("grad_weight", &Seen::grad_weight, 3e-7, of_terms);
+  check("grad_bias", &Seen::grad_bias, 0, of_terms);
   check("running_mean", &Seen::running_mean, 3e-7);
   check("running_var", &Seen::running_var, 3e-7);
 }

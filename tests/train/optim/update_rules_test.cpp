@@ -9,6 +9,8 @@
 #include <torch/optim/adamw.h>
 #include <torch/optim/sgd.h>
 
+#include <algorithm>
+#include <cmath>
 #include <functional>
 #include <limits>
 #include <memory>
@@ -35,7 +37,12 @@ at::Tensor channels_last(const at::Tensor& tensor) {
 }
 /// Every second element of a larger tensor.
 at::Tensor with_gaps(const at::Tensor& tensor) { return at::stack({tensor, tensor + 7}, -1).select(-1, 0); }
-at::Tensor expanded(const at::Tensor& tensor) { return at::full({}, 0.25, tensor.options()).expand(tensor.sizes()); }
+/// One number in all places, another one in each step: the same in all would round the same way each time, and where
+/// weight decay cancels it, Adam would make full steps of what rounding leaves.
+at::Tensor expanded(const at::Tensor& tensor) {
+  const double spread = std::sqrt(std::max<double>(1, static_cast<double>(tensor.numel())));
+  return tensor.sum().div(spread).expand(tensor.sizes());
+}
 
 std::vector<Layout> layouts() {
   return {{"contiguous", plain, plain},
