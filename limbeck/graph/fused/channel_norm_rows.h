@@ -11,7 +11,7 @@ namespace limbeck::fused {
 namespace {
 
 /// Rows that are summed before their sum joins the range's: keeps the rounding of long sums small.
-constexpr int64_t kBlockRows = 32;
+inline constexpr int64_t kBlockRows = 32;
 
 /// The block that begins at row `begin` of `rows`.
 inline RowRange block_from(int64_t begin, RowRange rows) {
@@ -19,7 +19,7 @@ inline RowRange block_from(int64_t begin, RowRange rows) {
 }
 
 /// Vectors of a tile: enough sums in registers for whole cache lines of a row.
-constexpr int kTile = 4;
+inline constexpr int kTile = 4;
 
 template <class V, Activation A>
 inline V activate(V z) {

@@ -13,13 +13,13 @@ namespace limbeck::fused {
 namespace {
 
 /// Queries of a block; rows and vectors of a product's tile: as many sums as registers hold beside their factors.
-constexpr int64_t kBlockQueries = 48;
-constexpr int64_t kTileRows = 6;
+inline constexpr int64_t kBlockQueries = 48;
+inline constexpr int64_t kTileRows = 6;
 template <class V>
-constexpr int kTileVectors = V::kWidth == 16 ? 4 : 2;
+inline constexpr int kTileVectors = V::kWidth == 16 ? 4 : 2;
 
 /// No tier has wider vectors: rows padded to this are whole vectors of each.
-constexpr int64_t kPadding = 16;
+inline constexpr int64_t kPadding = 16;
 
 constexpr int64_t padded(int64_t count) { return (count + kPadding - 1) / kPadding * kPadding; }
 
@@ -80,12 +80,12 @@ template <class V, bool kAdds>
 inline void multiply(Strided a, Rows b, Rows c, int64_t rows, int64_t columns, int64_t depth) {
   constexpr int kVectors = kTileVectors<V>;
   int64_t column = 0;
-  const auto run = [&]<int kCount>() {
-    multiply_strip<V, kCount, kAdds>(a, b.data + column, b.pitch, {c.data + column, c.pitch}, rows, depth);
-    column += kCount * V::kWidth;
+  const auto run = [&]<int kCount>(int64_t at) {
+    multiply_strip<V, kCount, kAdds>(a, b.data + at, b.pitch, {c.data + at, c.pitch}, rows, depth);
+    return at + kCount * V::kWidth;
   };
-  while (column + kVectors * V::kWidth <= columns) run.template operator()<kVectors>();
-  while (column < columns) run.template operator()<1>();
+  while (column + kVectors * V::kWidth <= columns) column = run.template operator()<kVectors>(column);
+  while (column < columns) column = run.template operator()<1>(column);
 }
 
 inline Strided as_left(Rows rows) { return {rows.data, rows.pitch, 1}; }
