@@ -44,6 +44,7 @@ std::vector<NamedTensor> trainable_once(const std::vector<NamedTensor>& paramete
 std::vector<std::vector<NamedTensor>> by_pattern(const std::vector<NamedTensor>& parameters,
                                                  const std::vector<GroupOptions>& groups) {
   std::vector<std::regex> patterns;
+  patterns.reserve(groups.size());
   for (const GroupOptions& group : groups) patterns.push_back(compile(group.pattern));
   std::vector<std::vector<NamedTensor>> members(groups.size() + 1);
   for (const NamedTensor& parameter : parameters) {

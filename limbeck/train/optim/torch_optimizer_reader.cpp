@@ -265,6 +265,7 @@ class DictReader {
 
 std::vector<std::string> names_of(const std::vector<NamedTensor>& parameters) {
   std::vector<std::string> names;
+  names.reserve(parameters.size());
   for (const NamedTensor& parameter : parameters) names.push_back(parameter.name);
   return names;
 }
