@@ -69,11 +69,6 @@ class Fields {
   virtual void variants(const char* key, const char* help, const Variants& variants) = 0;
   /// Says that `key` must be given.
   virtual void required(const char* key) = 0;
-  /// Whether a reader has found `key`; false where nothing is read.
-  virtual bool is_given(const char* key) const {
-    static_cast<void>(key);
-    return false;
-  }
   /// Whether `key` has an effect beside the settings around it, and for which it is there, such as "kind: sgd, lars". A
   /// reader refuses a key that has none.
   virtual void only_for(const char* key, const char* settings, bool has_effect) {

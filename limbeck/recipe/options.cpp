@@ -152,8 +152,6 @@ void describe_average(Fields& fields, train::AverageOptions& options) {
   fields.field("every", &options.every, "optimizer steps between two updates");
   fields.field("use", choice(options.use, {"instead", "beside"}),
                "instead: the averaged weights are evaluated and are the result; beside: they are kept as ema.lmb");
-  const bool has_decay = options.is_on() || fields.is_given("decay");  // a sweep over decays may begin at none
-  for (const char* key : {"every", "use"}) fields.only_for(key, "a decay above 0", has_decay);
 }
 
 void describe_early_stop(Fields& fields, train::EarlyStopOptions& options) {

@@ -163,8 +163,6 @@ class MappingReader : public Fields {
 
   void required(const char* key) override { required_.emplace_back(key); }
 
-  bool is_given(const char* key) const override { return mapping_.find(key) != nullptr; }
-
   void only_for(const char* key, const char* settings, bool has_effect) override {
     const YamlNode* node = mapping_.find(key);
     LIMBECK_CHECK(node == nullptr || has_effect, "{}: '{}' does nothing here: it is there for {}",

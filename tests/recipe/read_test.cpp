@@ -164,9 +164,8 @@ TEST(ReadRecipe, RefusesSettingsThatDoNothing) {
   EXPECT_EQ(
       schedule("{warmup_epochs: 1, kind: one_cycle}"),
       "r.yaml:20:18: 'warmup_epochs' does nothing here: it is there for all kinds but one_cycle, which has its own");
-  EXPECT_EQ(refusal_of_edit("epochs: 2", "ema: {use: beside}"),
-            "r.yaml:14:13: 'use' does nothing here: it is there for a decay above 0");
-  EXPECT_EQ(refusal_of_edit("epochs: 2", "ema: {decay: 0, use: beside, every: 2}"), "accepted");
+  // A sweep over decays that begins at none has it beside them.
+  EXPECT_EQ(refusal_of_edit("epochs: 2", "ema: {use: beside, every: 2}"), "accepted");
 }
 
 TEST(ReadRecipe, RefusesMissingKeysAtTheirMapping) {
