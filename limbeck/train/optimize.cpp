@@ -266,7 +266,7 @@ struct ModelSet::Impl {
     begin_next_step();
     for (const std::size_t i : roster.busy_optimizers()) forget_casts(i);
     const at::AutoGradMode on(true);
-    const at::Tensor loss = closure();
+    at::Tensor loss = closure();
     LIMBECK_CHECK(turns.has_fresh(), "[optimize] the closure of step() must call backward() of the set");
     const Indices which = roster.busy_optimizers();
     const UpdateDecision decision = decide(which, 1);
@@ -302,7 +302,7 @@ struct ModelSet::Impl {
   }
 };
 
-ModelSet::ModelSet(std::vector<SetModel> models, std::vector<OptimizerRef> optimizers, Precision precision,
+ModelSet::ModelSet(const std::vector<SetModel>& models, std::vector<OptimizerRef> optimizers, Precision precision,
                    const SetOptions& options) {
   options.validate();
   std::vector<Member> members = members_of(models);
@@ -381,9 +381,9 @@ SetReport ModelSet::report() const {
   return describe_set(impl_->roster.members(), impl_->roster.optimizers(), impl_->roster.plan(), impl_->precision);
 }
 
-ModelSet optimize(std::vector<SetModel> models, std::vector<OptimizerRef> optimizers, Precision precision,
+ModelSet optimize(const std::vector<SetModel>& models, std::vector<OptimizerRef> optimizers, Precision precision,
                   const SetOptions& options) {
-  return {std::move(models), std::move(optimizers), precision, options};
+  return {models, std::move(optimizers), precision, options};
 }
 
 }  // namespace limbeck::train

@@ -70,7 +70,7 @@ enum class RetainGraph : uint8_t { no, yes };
 
 class ModelSet {
  public:
-  ModelSet(std::vector<SetModel> models, std::vector<OptimizerRef> optimizers, Precision precision,
+  ModelSet(const std::vector<SetModel>& models, std::vector<OptimizerRef> optimizers, Precision precision,
            const SetOptions& options);
   ~ModelSet();
   ModelSet(ModelSet&&) noexcept;
@@ -135,7 +135,7 @@ class ModelSet {
 /// for: a name given twice; a parameter that an optimizer owns and no model has; one that two optimizers own; one in
 /// two roles (train and eval together mean train); a trained model of which no optimizer owns anything; a model in
 /// train mode without a role. An optimizer that owns nothing trained is taken with a warning.
-ModelSet optimize(std::vector<SetModel> models, std::vector<OptimizerRef> optimizers,
+ModelSet optimize(const std::vector<SetModel>& models, std::vector<OptimizerRef> optimizers,
                   Precision precision = Precision::fp32, const SetOptions& options = {});
 
 }  // namespace limbeck::train

@@ -29,8 +29,8 @@ void add_casts(MemberNotes& notes, const graph::Graph& graph, Precision precisio
     return;
   }
   notes.cast.push_back(fmt::format("{} convolutions and matrix products run in {}", cast, name));
-  notes.cast.push_back("their weights are cast once between two changes; the parameters themselves stay float32");
-  notes.left.push_back("normalisations, losses and the parameters stay float32, as torch.autocast has it");
+  notes.cast.emplace_back("their weights are cast once between two changes; the parameters themselves stay float32");
+  notes.left.emplace_back("normalisations, losses and the parameters stay float32, as torch.autocast has it");
 }
 
 }  // namespace

@@ -30,8 +30,10 @@ struct Role {
   friend bool operator==(const Role&, const Role&) = default;
 };
 
+// NOLINTBEGIN(readability-identifier-naming): users write them as the enumerators that they stand for
 inline constexpr Role Role::eval{.kind = Role::Kind::eval, .buffers = Buffers::keep};
 inline constexpr Role Role::train{.kind = Role::Kind::train, .buffers = Buffers::update};
+// NOLINTEND(readability-identifier-naming)
 
 constexpr Role frozen_train(Buffers buffers) { return {.kind = Role::Kind::frozen_train, .buffers = buffers}; }
 

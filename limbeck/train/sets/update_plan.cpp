@@ -34,6 +34,7 @@ UpdatePlan plan_updates(std::vector<Member>& members, const std::vector<Optimize
 
 std::vector<uint64_t> plan_signature(const std::vector<Member>& members, const std::vector<OptimizerRef>& optimizers) {
   std::vector<uint64_t> signature;
+  signature.reserve(members.size());
   for (const Member& member : members) signature.push_back(member.model->revision());
   for (const OptimizerRef& optimizer : optimizers) {
     for (const ParameterGroup& group : optimizer->groups()) {
