@@ -10,7 +10,7 @@ from torch.utils import _pytree as pytree
 
 from limbeck._extension import core as _core
 from limbeck.model import Model
-from limbeck.modes import in_role
+from limbeck.modes import in_role, on_copies_of_buffers
 
 
 def export_pair(module, args, path=None, kwargs=None, free_batch=True, dynamic_shapes=None):
@@ -57,13 +57,26 @@ def _by_argument(module, args, kwargs, shapes):
     return {name: shapes.get(name) for name in names}
 
 
+def _clone(leaf):
+    """A tensor of its own with the same values, which a module may write to; anything else as it is."""
+    if not isinstance(leaf, torch.Tensor):
+        return leaf
+    copy = leaf.clone()
+    return copy.detach().requires_grad_() if leaf.is_leaf and leaf.requires_grad else copy
+
+
+def _run_on_copies(module, args, kwargs, is_training):
+    """One forward whose writes to buffers, to the example and to the random state nobody sees."""
+    args, kwargs = pytree.tree_map(_clone, (args, kwargs))
+    with in_role(module, is_training, writes_buffers=True), on_copies_of_buffers(module), torch.random.fork_rng([]):
+        module(*args, **kwargs)
+
+
 def _raise_for_module(module, args, kwargs):
     """ValueError where the module itself can't run the example, from what it raises."""
     for mode in ("train", "eval"):
         try:
-            with in_role(module, is_training=mode == "train", writes_buffers=False), torch.random.fork_rng([]), \
-                    torch.no_grad():
-                module(*args, **kwargs)
+            _run_on_copies(module, args, kwargs, is_training=mode == "train")
         except Exception as error:
             shapes = [_describe(leaf) for leaf in pytree.tree_leaves((args, kwargs))]
             raise ValueError(f"[capture] {type(module).__name__} itself raises {type(error).__name__} on the example "

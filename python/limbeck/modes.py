@@ -16,7 +16,7 @@ def in_eval_mode(module):
 
 
 @contextlib.contextmanager
-def _on_copies_of_buffers(module):
+def on_copies_of_buffers(module):
     """A run that works on copies of the module's buffers, which has the same objects as before afterwards.
 
     Autograd may hold what a run wrote to until backward, so that nothing can be written back into it.
@@ -39,7 +39,7 @@ def _on_copies_of_buffers(module):
 
 @contextlib.contextmanager
 def in_role(module, is_training, writes_buffers):
-    """The module's modes as the role wants them, and its own buffers again afterwards where it writes none.
+    """The module's modes as the role wants them, and its own buffers again afterwards where it trains and writes none.
 
     A module that is in train mode already keeps its own flags: frozen norms stay frozen.
     """
@@ -50,7 +50,7 @@ def in_role(module, is_training, writes_buffers):
     elif not module.training:
         module.train()
     try:
-        with _on_copies_of_buffers(module) if keeps_buffers else contextlib.nullcontext():
+        with on_copies_of_buffers(module) if keeps_buffers else contextlib.nullcontext():
             yield
     finally:
         for child, mode in modes:

@@ -126,6 +126,40 @@ def test_a_module_that_cannot_be_traced(module):
     assert raised.value.__cause__ is not None and str(raised.value.__cause__) in str(raised.value)
 
 
+class WritesAndDecides(nn.Module):
+    """Can't be traced, and writes to its input and in both modes to a buffer."""
+
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("calls", torch.zeros((), dtype=torch.long))
+
+    def forward(self, x):
+        self.calls += 1
+        return x if x.mul_(2).sum() > 0 else -x
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_a_refusal_leaves_buffers_and_example_as_they_were(training):
+    module, x = WritesAndDecides().train(training), torch.randn(3, 4)
+    before, calls = x.clone(), module.calls
+    with pytest.raises(NotImplementedError, match="can't make a graph of WritesAndDecides"):
+        lb.capture(module, x)
+    assert module.calls is calls and calls == 0 and torch.equal(x, before) and module.training == training
+
+
+class NeedsGradients(nn.Linear):
+    """Can't be traced, and runs where autograd records alone."""
+
+    def forward(self, x):
+        slope, = torch.autograd.grad(super().forward(x).square().sum(), self.weight)
+        return x @ slope.T if slope.sum() > 0 else x
+
+
+def test_a_module_that_needs_gradients_is_not_said_to_fail():
+    with pytest.raises(NotImplementedError, match="can't make a graph of NeedsGradients"):
+        lb.capture(NeedsGradients(4, 4), torch.randn(3, 4))
+
+
 class FixedBatch(nn.Module):
     def forward(self, x):
         return x.reshape(3, 4) * 2
