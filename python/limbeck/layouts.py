@@ -1,6 +1,5 @@
 """channels_last for calls whose caller keeps to PyTorch's own layout: fused batch norms and low precision need it."""
 
-import collections
 import re
 
 import torch
@@ -22,32 +21,37 @@ def why_not_channels_last(graph_text):
 
 
 def _is_own(tensor):
-    """Whether the tensor's memory is its own: a part of a larger one has to stay where it is."""
-    return tensor._base is None and tensor.untyped_storage().nbytes() == tensor.numel() * tensor.element_size()
+    """Whether nothing else sees the tensor's memory: no view, no tied tensor, no other process.
+
+    What is part of a larger tensor, or of a bucket of gradients, has to stay where it is.
+    """
+    storage = tensor.untyped_storage()
+    is_whole = tensor._base is None and storage.nbytes() == tensor.numel() * tensor.element_size()
+    is_of_processes = tensor.device.type == "cpu" and tensor.is_shared()
+    return is_whole and not is_of_processes and torch._C._storage_Use_Count(storage._cdata) == 2  # `tensor` and `storage`
 
 
-def _turn(tensor, shape):
-    """The object stays, and so do its values."""
-    if tensor is not None and tensor.shape == shape and tensor.layout == torch.strided and _is_own(tensor):
-        tensor.data = tensor.data.contiguous(memory_format=torch.channels_last)
+def _with_weight(parameter, optimizer):
+    """The parameter and what a step walks beside it: gradient and state of its shape."""
+    state = {} if optimizer is None else optimizer.state.get(parameter, {})
+    beside = [parameter.grad, *state.values()]
+    return [parameter, *(tensor for tensor in beside if isinstance(tensor, torch.Tensor) and tensor.shape == parameter.shape)]
 
 
 def turn_weights(parameters, optimizer):
     """Turns the weights [O, I, kH, kW], their gradients and the optimizer's state for them to channels_last, in place.
 
-    Returns how many weights were turned. Left are those that share their memory with others: a view, a tied weight.
+    Returns how many weights were turned. Left are those whose memory, or that of gradient or state, others see too.
     """
-    places = collections.Counter(parameter.untyped_storage().data_ptr() for parameter in parameters)
     turned = 0
     for parameter in parameters:
         if parameter.dim() != 4 or parameter.is_contiguous(memory_format=torch.channels_last):
             continue
-        if not _is_own(parameter) or places[parameter.untyped_storage().data_ptr()] > 1:
+        together = _with_weight(parameter, optimizer)
+        if not all(tensor.layout == torch.strided and _is_own(tensor) for tensor in together):
             continue
-        state = {} if optimizer is None else optimizer.state.get(parameter, {})
-        for tensor in (parameter, parameter.grad, *state.values()):
-            if isinstance(tensor, torch.Tensor):
-                _turn(tensor, parameter.shape)
+        for tensor in together:
+            tensor.data = tensor.data.contiguous(memory_format=torch.channels_last)
         turned += 1
     return turned
 

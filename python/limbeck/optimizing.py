@@ -16,7 +16,7 @@ from limbeck.capturing import capture
 from limbeck.layouts import turn_weights
 from limbeck.model import Model
 from limbeck.modes import in_role
-from limbeck.views import layout_note, optimized_view
+from limbeck.views import layout_of, optimized_view
 
 _PRECISIONS = {torch.float32: "fp32", torch.bfloat16: "bf16", torch.float16: "fp16"}
 
@@ -320,12 +320,10 @@ def _refuse_others(others, optimizers):
 
 
 def _lay_out(model, optimizer, dtype):
-    """Turns a Model's weights to the layout that its runs will have, and says what that is."""
-    is_channels_last, note = layout_note(model, dtype)
-    if not is_channels_last or (optimizer is None and dtype == torch.float32):
-        return note
-    turned = turn_weights(list(model.parameters()), optimizer)
-    return f"{note}; {turned} weights were turned to it in place" if turned else note
+    """Turns a Model's weights to the layout that its runs will have. (When that is channels_last, what to say of it)."""
+    channels_last, note = layout_of(model, dtype, optimizer is not None)
+    turned = turn_weights(model.parameters(), optimizer) if channels_last == "always" else 0
+    return channels_last, f"{note}; {turned} weights were turned to it in place" if turned else note
 
 
 def _optimize_one(module, optimizer, dtype, sample_input):
@@ -339,9 +337,11 @@ def _optimize_one(module, optimizer, dtype, sample_input):
     role = Role.eval if optimizer is None else Role.train
     members = ModelSet({"model": (model, role)}, [] if optimizer is None else [optimizer], precision, 0.0, 1)
     said = members.report()
+    channels_last = None
     if isinstance(model, Model):
-        said = said.with_layout(_lay_out(model, optimizer, dtype))
-    model = optimized_view(model, dtype)
+        channels_last, note = _lay_out(model, optimizer, dtype)
+        said = said.with_layout(note)
+    model = optimized_view(model, dtype, channels_last)
     _reports[model] = said
     if optimizer is None:
         return model

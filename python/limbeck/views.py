@@ -10,8 +10,11 @@ from limbeck.model import Model
 
 
 @functools.lru_cache(maxsize=None)
-def _view_class(kind, dtype, is_channels_last):
-    """A subclass of `kind`, under its name, whose calls run in `dtype`, and fused where it is a Model."""
+def _view_class(kind, dtype, channels_last):
+    """A subclass of `kind`, under its name, whose calls run in `dtype`, and fused where it is a Model.
+
+    `channels_last`: "always", "training" or None: when its images run so.
+    """
 
     def call(self, *args, **kwargs):
         device = next((parameter.device.type for parameter in self.parameters()), "cpu")
@@ -19,17 +22,17 @@ def _view_class(kind, dtype, is_channels_last):
             return kind.__call__(self, *args, **kwargs)
 
     def reduce(self):
-        return optimized_view, (_original(self, kind), dtype)
+        return optimized_view, (_original(self, kind), dtype, channels_last)
 
     def deep_copy(self, memo):
-        return optimized_view(copy.deepcopy(_original(self, kind), memo), dtype)
+        return optimized_view(copy.deepcopy(_original(self, kind), memo), dtype, channels_last)
 
     members = {"__module__": kind.__module__, "__reduce__": reduce, "__deepcopy__": deep_copy,
                "_limbeck_original": kind}
     is_low = dtype != torch.float32
     run = call if is_low else kind.__call__
-    if is_channels_last:
-        members["__call__"] = in_channels_last(run, lambda self: is_low or self.training)
+    if channels_last is not None:
+        members["__call__"] = in_channels_last(run, lambda self: channels_last == "always" or self.training)
     elif is_low:
         members["__call__"] = run
     if issubclass(kind, Model):
@@ -44,26 +47,29 @@ def _original(view, kind):
     return module
 
 
-def layout_note(module, dtype):
-    """(whether calls of the view of a Model run in channels_last, the report's sentence on it)."""
-    reason = why_not_channels_last(module.graph_text())
+def layout_of(model, dtype, has_optimizer):
+    """(when calls of the view of a Model run in channels_last: "always", "training" or None; the report's sentence on it).
+
+    Inference alone in float32 keeps eager's layout, and so its bits.
+    """
+    reason = why_not_channels_last(model.graph_text())
     if reason is not None:
-        return False, f"layout as the inputs': {reason}"
-    when = "training images run" if dtype == torch.float32 else "images run"
-    return True, f"{when} in channels_last, whatever layout they come in"
+        return None, f"layout as the inputs': {reason}"
+    if dtype == torch.float32 and not has_optimizer:
+        return "training", "images run in the layout that they come in; in train mode in channels_last"
+    return "always", "images run in channels_last, whatever layout they come in"
 
 
-def optimized_view(module, dtype):
+def optimized_view(module, dtype, channels_last=None):
     """`module` as an object of a subclass of its class, on the module's own attributes, that runs in `dtype`.
 
     Whatever is done to one of the two shows in the other: parameters, submodules, hooks, mode. A Model's runs in train
-    mode are fused, and run in channels_last where layout_note() says so. Outputs are float32 or `dtype` as
-    torch.autocast has it. The module itself goes on as it was.
+    mode are fused, and run in channels_last when `channels_last` says. Outputs are float32 or `dtype` as torch.autocast
+    has it. The module itself goes on as it was.
     """
     kind = getattr(type(module), "_limbeck_original", type(module))
     if dtype == torch.float32 and not issubclass(kind, Model):
         return module
-    is_channels_last = issubclass(kind, Model) and layout_note(module, dtype)[0]
-    view = object.__new__(_view_class(kind, dtype, is_channels_last))
+    view = object.__new__(_view_class(kind, dtype, channels_last))
     view.__dict__ = module.__dict__
     return view

@@ -226,6 +226,26 @@ def test_weights_are_turned_in_place_with_their_state():
     assert module.second.weight.eq(2).all()  # still one memory
 
 
+def test_weights_stay_whose_memory_others_see():
+    kept = []
+    for share in (lambda weight: weight.share_memory_(),
+                  lambda weight: kept.append(weight.data),  # as a second module's, or a snapshot
+                  lambda weight: setattr(weight, "grad", torch.zeros(2, weight.numel())[1].view_as(weight))):
+        module = Pixels(flattens=False)
+        share(module.conv.weight)
+        lb.optimize(module, optimizer=torch.optim.SGD(module.parameters(), 0.1), sample_input=images())
+        assert module.conv.weight.is_contiguous()
+    assert kept[0].is_contiguous()
+
+
+def test_turned_weights_give_contiguous_images_in_eval_too():
+    module = Pixels(flattens=False)
+    model, _ = lb.optimize(module, optimizer=torch.optim.SGD(module.parameters(), 0.1), sample_input=images())
+    assert not module.conv.weight.is_contiguous()
+    for seen in (model.eval(), copy.deepcopy(model).eval()):
+        assert seen(images()).is_contiguous()
+
+
 def test_inference_in_float32_keeps_weights_as_they_are():
     module = Pixels(flattens=False).eval()
     lb.optimize(module, sample_input=images())
