@@ -65,7 +65,8 @@ ClassMatch match_classes(const ModelClasses& model, const std::vector<std::strin
                 model.count, data.size());
   const std::vector<std::string> names =
       model.names.empty() ? numbers(static_cast<std::size_t>(model.count)) : model.names;
-  if (names == data) return {};
+  const bool are_unnamed = model.names.empty() && std::cmp_equal(data.size(), model.count);
+  if (are_unnamed || names == data) return {};
   const bool are_numbers = data == numbers(data.size());
   if (const auto found = places(names, data)) {
     const char* how = are_numbers ? "taken by their numbers" : "found by their names";

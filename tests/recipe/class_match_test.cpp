@@ -16,6 +16,7 @@ TEST(MatchClasses, SaysNothingOfTheSameClasses) {
   for (const auto& [model, data] : {std::pair{Names{"cat", "dog"}, Names{"cat", "dog"}},
                                     {Names{}, Names{"cat", "dog"}},
                                     {Names{}, Names{"0", "1"}},
+                                    {Names{}, Names{"10", "9"}},  // folders in torchvision's order
                                     {Names{"T-shirt", "trousers"}, Names{"tshirt", "pants"}},
                                     {Names{"cat", "dog"}, Names{"0", "1"}}}) {
     const ClassMatch same = match({.count = 2, .names = model}, data);
