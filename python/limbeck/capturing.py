@@ -45,7 +45,10 @@ def _by_argument(module, args, kwargs, shapes):
     if shapes is None:
         return None
     if isinstance(shapes, (tuple, list)):
-        shapes = dict(zip(names, shapes, strict=False))
+        if len(shapes) > len(names):
+            raise ValueError(f"[capture] dynamic_shapes by position must have at most one entry for each argument of "
+                             f"the example ({', '.join(names)}), got {len(shapes)}. None stands for nothing free.")
+        shapes = dict(zip(names, shapes, strict=False))  # those that are left out have nothing free
     if not isinstance(shapes, dict):
         raise ValueError("[capture] dynamic_shapes must be {argument: {axis: torch.export.Dim(name)}}, or a tuple of "
                          f"such axes by position, got {type(shapes).__name__}")

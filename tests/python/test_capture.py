@@ -68,6 +68,8 @@ def test_dynamic_shapes_of_nothing_that_is_there():
         lb.capture(nn.Linear(4, 2), torch.randn(3, 4), dynamic_shapes={"inputs": {1: Dim("features")}})
     with pytest.raises(ValueError, match="dynamic_shapes must be .*, got int"):
         lb.capture(nn.Linear(4, 2), torch.randn(3, 4), dynamic_shapes=3)
+    with pytest.raises(ValueError, match=r"one entry for each argument of the example \(input\), got 2"):
+        lb.capture(nn.Linear(4, 2), torch.randn(3, 5, 4), dynamic_shapes=(None, {1: Dim("rows")}))
 
 
 # --- refusals --------------------------------------------------------------------------------------------------------
