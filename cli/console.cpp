@@ -113,10 +113,10 @@ void Console::line(const std::string& text) {
 }
 
 void Console::count(const std::string& what, int64_t done, int64_t all) {
-  if (!is_terminal_) return;
   if (what != counted_ || done == 0) {
     counted_ = what;
     counted_since_ = Clock::now();
+    if (!is_terminal_) last_shown_ = counted_since_;  // a file gets lines of what takes long alone
   }
   const double seconds = std::chrono::duration<double>(Clock::now() - counted_since_).count();
   const auto left = seconds * static_cast<double>(all - done) / static_cast<double>(std::max<int64_t>(done, 1));

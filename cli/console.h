@@ -31,7 +31,7 @@ class Console {
 
   recipe::RunEvents events();
 
-  /// Shows how far work is that is counted, on a terminal alone, with the time that the rest will take.
+  /// Shows how far work is that is counted, with the time that the rest will take; in a file every ten seconds.
   void count(const std::string& what, int64_t done, int64_t all);
   /// Takes back what shows a state, before a result is printed.
   void clear();

@@ -28,9 +28,9 @@ ModelClasses classes_of(const graph::Graph& graph, int64_t count);
 
 /// By name where the model has every name of the data's. A model that names none has them in the data's order where
 /// both have as many (folders "10" before "2", as it was trained on them), else they are called "0", "1", ... In all
-/// other cases by number: where the data's classes have no names of their own, the model names none, or both have as many. Throws
-/// InvalidArgument for the first name that the model lacks in any other case, and where the data has more classes than
-/// the model. `where` begins its messages: "[evaluate] model 'm'".
+/// other cases by number: where the data's classes have no names of their own, the model names none, or both have as
+/// many. Throws InvalidArgument for the first name that the model lacks in any other case, and where the data has more
+/// classes than the model. `where` begins its messages: "[evaluate] model 'm'".
 ClassMatch match_classes(const ModelClasses& model, const std::vector<std::string>& data, const std::string& where);
 
 }  // namespace limbeck::recipe
