@@ -60,21 +60,46 @@ std::vector<NamedTensor> trainer_tensors(const TrainingState& state) {
   return tensors;
 }
 
-/// Copies `source` into the tensors of `targets` by name, after all names and shapes were compared.
-void copy_by_name(const std::vector<NamedTensor>& source, const std::vector<NamedTensor>& targets,
-                  const fs::path& file) {
-  weights::StateDict dict;
-  dict.tensors = source;
-  dict.source = file.string();
-  weights::copy_into(dict, targets);
-}
-
 std::vector<NamedTensor> with_prefix(const std::vector<NamedTensor>& tensors, const std::string& prefix) {
   std::vector<NamedTensor> result;
   for (const NamedTensor& tensor : tensors) {
     if (tensor.name.starts_with(prefix)) result.push_back({tensor.name.substr(prefix.size()), tensor.tensor});
   }
   return result;
+}
+
+/// Tensors of a file and those of a run that they go into, by name.
+struct Transfer {
+  weights::StateDict source;
+  std::vector<NamedTensor> targets;
+};
+
+Transfer transfer(std::vector<NamedTensor> source, const Model& target, const fs::path& file) {
+  Transfer result{.source = {}, .targets = tensors_of(target, "")};
+  result.source.tensors = std::move(source);
+  result.source.source = file.string();
+  return result;
+}
+
+/// All that goes into tensors of models. Throws IoError where averaged weights are missing.
+std::vector<Transfer> transfers_of(const Checkpoint& checkpoint, const TrainingState& state) {
+  const fs::path& file = checkpoint.trainer_file;
+  std::vector<Transfer> transfers{transfer(tensors_of(checkpoint.model, ""), state.model, checkpoint.model_file)};
+  for (const auto& [name, companion] : state.companions)
+    transfers.push_back(transfer(with_prefix(checkpoint.tensors, kCompanionPrefix + name + "/"), companion, file));
+  if (!state.average) return transfers;
+  std::vector<NamedTensor> averages = with_prefix(checkpoint.tensors, kAveragePrefix);
+  if (averages.empty())
+    fail<IoError>("[checkpoint] {} has no averaged weights: it is of a run without ema", file.string());
+  transfers.push_back(transfer(std::move(averages), *state.average, file));
+  return transfers;
+}
+
+void load_scale(const Checkpoint& checkpoint, LossScaler& scaler) {
+  if (!checkpoint.loss_scale)
+    fail<IoError>("[checkpoint] {} has no '{}': it is of a run in another precision than fp16",
+                  checkpoint.trainer_file.string(), kScalerKey);
+  scaler.load_state(*checkpoint.loss_scale);
 }
 
 void warn_of_other_environment(const std::string& saved_in) {
@@ -152,9 +177,9 @@ void save_checkpoint(const fs::path& directory, const TrainingState& state, cons
   remove_others(directory, name);
 }
 
-bool load_checkpoint(const fs::path& directory, TrainingState& state, const std::optional<std::string>& recipe_hash) {
+std::optional<Checkpoint> read_checkpoint(const fs::path& directory, const std::optional<std::string>& recipe_hash) {
   const std::optional<std::string> name = latest_name(directory);
-  if (!name) return false;
+  if (!name) return std::nullopt;
   const fs::path model_file = directory / *name / kModelFile, trainer_file = directory / *name / kTrainerFile;
   const core::SafetensorsFile file = core::SafetensorsFile::open(trainer_file);
   const auto metadata = [&](const char* key) -> const std::string& {
@@ -166,23 +191,24 @@ bool load_checkpoint(const fs::path& directory, TrainingState& state, const std:
                 "[checkpoint] {} belongs to a run with other settings: name another output folder", directory.string());
   warn_of_other_environment(metadata("environment"));
   const Json progress = core::parse_json(metadata("progress"), trainer_file.string());
-  const std::vector<NamedTensor> tensors = weights::read_tensors(file);
-  copy_by_name(tensors_of(Model(graph::load_lmb(model_file)), ""), tensors_of(state.model, ""), model_file);
-  for (const auto& [companion_name, companion] : state.companions) {
-    copy_by_name(with_prefix(tensors, kCompanionPrefix + companion_name + "/"), tensors_of(companion, ""),
-                 trainer_file);
-  }
-  state.optimizer->load_state(with_prefix(tensors, kOptimizerPrefix));
-  if (state.average) {
-    const std::vector<NamedTensor> averages = with_prefix(tensors, kAveragePrefix);
-    if (averages.empty())
-      fail<IoError>("[checkpoint] {} has no averaged weights: it is of a run without ema", trainer_file.string());
-    copy_by_name(averages, tensors_of(*state.average, ""), trainer_file);
-  }
-  if (state.scaler != nullptr) state.scaler->load_state(core::parse_json(metadata(kScalerKey), trainer_file.string()));
-  load_generators(tensors, device_of(state.model));
-  state.progress = progress_from_json(core::JsonView(progress, "[checkpoint] progress"));
-  return true;
+  Checkpoint checkpoint{.model_file = model_file,
+                        .trainer_file = trainer_file,
+                        .model = Model(graph::load_lmb(model_file)),
+                        .tensors = weights::read_tensors(file),
+                        .progress = progress_from_json(core::JsonView(progress, "[checkpoint] progress"))};
+  if (file.metadata().contains(kScalerKey))
+    checkpoint.loss_scale = core::parse_json(metadata(kScalerKey), trainer_file.string());
+  return checkpoint;
+}
+
+void restore(const Checkpoint& checkpoint, TrainingState& state) {
+  const std::vector<Transfer> transfers = transfers_of(checkpoint, state);
+  for (const Transfer& transfer : transfers) weights::check_fits(transfer.source, transfer.targets);
+  state.optimizer->load_state(with_prefix(checkpoint.tensors, kOptimizerPrefix));
+  if (state.scaler != nullptr) load_scale(checkpoint, *state.scaler);
+  load_generators(checkpoint.tensors, device_of(state.model));
+  for (const Transfer& transfer : transfers) weights::copy_into(transfer.source, transfer.targets);
+  state.progress = checkpoint.progress;
 }
 
 void save_best(const fs::path& directory, const Model& model, int64_t epoch) {
@@ -192,8 +218,11 @@ void save_best(const fs::path& directory, const Model& model, int64_t epoch) {
 
 void load_best(const fs::path& directory, Model& model, int64_t epoch) {
   const fs::path file = best_file(directory, epoch);
-  copy_by_name(tensors_of(Model(graph::load_lmb(file)), ""), tensors_of(model, ""), file);
+  const Transfer best = transfer(tensors_of(Model(graph::load_lmb(file)), ""), model, file);
+  weights::copy_into(best.source, best.targets);
 }
+
+bool has_best(const fs::path& directory, int64_t epoch) { return fs::exists(best_file(directory, epoch)); }
 
 void keep_best_alone(const fs::path& directory, int64_t epoch) {
   if (!fs::exists(directory / kBestFolder)) return;

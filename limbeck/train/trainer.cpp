@@ -83,8 +83,10 @@ class Run {
 
   /// From the last checkpoint, where there is one.
   void begin() {
-    if (has_checkpoints() && load_checkpoint(control_.checkpoint_directory, state_, control_.run_hash))
-      return resume(control_.checkpoint_directory);
+    if (has_checkpoints()) {
+      const auto checkpoint = read_checkpoint(control_.checkpoint_directory, control_.run_hash);
+      if (checkpoint) return resume(*checkpoint, control_.checkpoint_directory);
+    }
     if (!control_.resume_from.empty()) return take_over();
     for (auto& [name, generator] : generators_of(device_)) generator.set_current_seed(options_.seed);
     progress().next.epoch = control_.epochs_done;
@@ -92,24 +94,27 @@ class Run {
     if (control_.on_start) control_.on_start(*state_.optimizer);
   }
 
-  void resume(const std::filesystem::path& directory) {
-    reload_best(directory);
+  /// What can throw comes before the first weight is overwritten.
+  void resume(const Checkpoint& checkpoint, const std::filesystem::path& directory) {
+    reload_best(checkpoint.progress, directory);
+    restore(checkpoint, state_);
     if (control_.on_resume) control_.on_resume(progress());
   }
 
   /// Goes on from another run's checkpoint, which stays as it is.
   void take_over() {
     const std::string from = control_.resume_from.string();
-    if (!load_checkpoint(control_.resume_from, state_, std::nullopt))
-      fail<IoError>("[train] there is no checkpoint to resume from in '{}'", from);
-    LIMBECK_CHECK(progress().next.epoch < options_.epochs,
-                  "[train] the run of '{}' has done {} epochs, and epochs is {}: ask for more", from,
-                  progress().next.epoch, options_.epochs);
-    LIMBECK_CHECK(progress().next.step <= loader_.batches_per_epoch(),
+    const std::optional<Checkpoint> checkpoint = read_checkpoint(control_.resume_from, std::nullopt);
+    if (!checkpoint) fail<IoError>("[train] there is no checkpoint to resume from in '{}'", from);
+    const Progress& there = checkpoint->progress;
+    LIMBECK_CHECK(there.next.epoch < options_.epochs,
+                  "[train] the run of '{}' has done {} epochs, and epochs is {}: ask for more", from, there.next.epoch,
+                  options_.epochs);
+    LIMBECK_CHECK(there.next.step <= loader_.batches_per_epoch(),
                   "[train] the run of '{}' stands at batch {} of an epoch, and this data has {}: give the data and the "
                   "batch size of that run",
-                  from, progress().next.step, loader_.batches_per_epoch());
-    resume(control_.resume_from);
+                  from, there.next.step, loader_.batches_per_epoch());
+    resume(*checkpoint, control_.resume_from);
     if (best_model_ && has_checkpoints())
       save_best(control_.checkpoint_directory, *best_model_, progress().epochs[*best()].epoch);
   }
@@ -230,11 +235,11 @@ class Run {
     if (has_checkpoints()) save_best(control_.checkpoint_directory, *best_model_, progress().epochs.back().epoch);
   }
 
-  void reload_best(const std::filesystem::path& directory) {
-    const std::optional<std::size_t> place = options_.keep == Keep::best ? best() : std::nullopt;
+  void reload_best(const Progress& saved, const std::filesystem::path& directory) {
+    const auto place = options_.keep == Keep::best ? best_epoch(saved.epochs, options_.monitor) : std::nullopt;
     if (!place) return;
     best_model_ = judged_model().clone();
-    load_best(directory, *best_model_, progress().epochs[*place].epoch);
+    load_best(directory, *best_model_, saved.epochs[*place].epoch);
   }
 
   bool is_checkpoint_due() const {

@@ -155,6 +155,22 @@ def test_what_cannot_be_resumed_from(tmp_path):
         lb.fit(net(), loader(), epochs=1, optimizer=ADAMW, resume_from=tmp_path / "nothing")
 
 
+@pytest.mark.parametrize("options, error", [
+    ({"optimizer": ADAMW}, "has done 1 epochs"),
+    ({"epochs": 2, "optimizer": {"kind": "sgd", "lr": 0.1, "momentum": 0.9}}, "belongs to no parameter of this optimizer"),
+    ({"epochs": 2, "optimizer": ADAMW, "ema": {"decay": 0.9}}, "has no averaged weights"),
+    ({"epochs": 2, "optimizer": ADAMW, "precision": "fp16"}, "of a run in another precision than fp16"),
+])
+def test_a_refused_resumption_leaves_the_model_alone(tmp_path, options, error):
+    lb.fit(net(), loader(), epochs=1, optimizer=ADAMW, folder=tmp_path)
+    model = net(seed=9)
+    before, generator = state(model), torch.get_rng_state()
+    with pytest.raises((ValueError, OSError), match=error):
+        lb.fit(model, loader(), resume_from=tmp_path, **options)
+    assert_equal(state(model), before)
+    assert torch.equal(torch.get_rng_state(), generator)
+
+
 @pytest.mark.parametrize("kind", ["on_step", "on_epoch"])
 def test_what_a_hook_raises_comes_out_and_the_checkpoint_stands(tmp_path, kind):
     error = KeyError("mine")

@@ -201,14 +201,16 @@ std::vector<std::string> find_mismatches(const StateDict& file, std::span<const 
   return Matcher(file, targets, options).mismatches();
 }
 
+void check_fits(const StateDict& file, std::span<const NamedTensor> targets, const MatchOptions& options) {
+  const std::vector<std::string> lines = find_mismatches(file, targets, options);
+  if (lines.empty()) return;
+  fail<InvalidArgument>("[weights] {} does not fit the model:\n  {}",
+                        file.source.empty() ? "the state dict" : file.source, fmt::join(lines, "\n  "));
+}
+
 void copy_into(const StateDict& file, std::span<const NamedTensor> targets, const MatchOptions& options) {
-  const Matcher matcher(file, targets, options);
-  const std::vector<std::string> lines = matcher.mismatches();
-  if (!lines.empty()) {
-    fail<InvalidArgument>("[weights] {} does not fit the model:\n  {}",
-                          file.source.empty() ? "the state dict" : file.source, fmt::join(lines, "\n  "));
-  }
-  matcher.copy();
+  check_fits(file, targets, options);
+  Matcher(file, targets, options).copy();
 }
 
 }  // namespace limbeck::weights

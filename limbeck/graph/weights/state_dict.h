@@ -54,8 +54,11 @@ struct MatchOptions {
 std::vector<std::string> find_mismatches(const StateDict& file, std::span<const NamedTensor> targets,
                                          const MatchOptions& options = {});
 
-/// Copies the file's tensors into `targets`, in place and without gradient, after find_mismatches found nothing; else
-/// throws InvalidArgument with its lines and has changed nothing. A missing num_batches_tracked becomes 0.
+/// Throws InvalidArgument with the lines of find_mismatches, where there are some.
+void check_fits(const StateDict& file, std::span<const NamedTensor> targets, const MatchOptions& options = {});
+
+/// Copies the file's tensors into `targets`, in place and without gradient, after check_fits; what that throws has
+/// changed nothing. A missing num_batches_tracked becomes 0.
 void copy_into(const StateDict& file, std::span<const NamedTensor> targets, const MatchOptions& options = {});
 
 }  // namespace limbeck::weights
