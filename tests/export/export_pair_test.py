@@ -41,6 +41,11 @@ class FixedBatch(nn.Module):
         return x.reshape(3, 4) * 2
 
 
+class Sum(nn.Module):
+    def forward(self, a, b):
+        return a + b
+
+
 def targets(program):
     return [str(node.target) for node in program.graph.nodes if node.op == "call_function"]
 
@@ -107,8 +112,30 @@ class ExportPair(unittest.TestCase):
             torch.testing.assert_close(pair["eval"].module()(x), mean(x), rtol=0, atol=0)
 
     def test_a_size_that_was_asked_for_is_never_fixed_in_silence(self):
-        with self.assertRaises(Exception):
+        with self.assertRaisesRegex(torch._dynamo.exc.UserError, "width"):
             self.saved(FixedBatch(), (torch.randn(3, 4),), dynamic_shapes={"x": {1: torch.export.Dim("width")}})
+
+    def test_none_beside_a_further_size_leaves_the_batch_free(self):
+        length = torch.export.Dim("length")
+        for axes in ((None, length, None), [None, length, None], {0: None, 1: length}):
+            pair = self.saved(nn.Linear(4, 2), (torch.randn(3, 5, 4),), dynamic_shapes={"input": axes})
+            self.assertEqual(pair["eval"].module()(torch.randn(7, 6, 4)).shape, (7, 6, 2))
+
+    def test_a_batch_of_the_users_is_that_of_all_inputs(self):
+        length = torch.export.Dim("length")
+        for batch in (torch.export.Dim("batch"), torch.export.Dim("rows", max=8)):
+            for first, second in (({0: batch, 1: length}, {1: length}), ({1: length}, (batch, length))):
+                inputs = torch.randn(3, 5), torch.randn(3, 5)
+                pair = self.saved(Sum(), inputs, dynamic_shapes={"a": first, "b": second})
+                a, b = torch.randn(7, 6), torch.randn(7, 6)
+                self.assertTrue(torch.equal(pair["eval"].module()(a, b), a + b))
+            pair = self.saved(Sum(), (torch.randn(3, 5), torch.randn(3, 1)), dynamic_shapes={"a": {0: batch}})
+            self.assertEqual(pair["eval"].module()(torch.randn(7, 5), torch.randn(7, 1)).shape, (7, 5))
+
+    def test_two_batches_of_the_users_stay_two(self):
+        shapes = {"a": {0: torch.export.Dim("rows")}, "b": {0: torch.export.Dim("columns")}}
+        pair = self.saved(Sum(), (torch.randn(3, 1), torch.randn(3)), dynamic_shapes=shapes)
+        self.assertEqual(pair["eval"].module()(torch.randn(4, 1), torch.randn(6)).shape, (4, 6))
 
     def test_refuses_a_batch_of_one(self):
         with self.assertRaisesRegex(ValueError, "must be 2 or more .* got 1"):

@@ -58,6 +58,18 @@ def test_a_size_alone_is_free_where_the_batch_is_fixed():
         model(torch.randn(4, 9, 4))
 
 
+LENGTH = Dim("length", max=32)
+
+
+@pytest.mark.parametrize("ids, mask", [((None, LENGTH), {0: None, 1: LENGTH}),
+                                       ({0: Dim("batch"), 1: LENGTH}, {1: LENGTH})])
+def test_the_batch_stays_free_however_it_is_given(ids, mask):
+    module = bert().eval()
+    model = lb.capture(module, sentences(2, 7), dynamic_shapes={"input_ids": ids, "attention_mask": mask})
+    inputs = sentences(5, 9)
+    assert torch.equal(model(**inputs)["logits"], module(**inputs).logits)
+
+
 def test_a_size_that_the_module_fixes_is_refused():
     with pytest.raises(NotImplementedError, match=r"(?s)can't make a graph of Linear: .*out of dynamic_shapes="):
         lb.capture(nn.Linear(4, 2), torch.randn(3, 5, 4), dynamic_shapes=({2: Dim("features")},))

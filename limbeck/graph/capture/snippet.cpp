@@ -44,39 +44,48 @@ def _export(module, args, kwargs, dynamic_shapes):
         hook.remove()
 
 
-def _batched(arguments):
-    """The batch size of the first tensor, and dynamic shapes in which axis 0 is free wherever a tensor has that size."""
+def _joined(value, free, given, batches):
+    """The free axes of `free` and those that the user gave for `value`, which come first. Appends the batches."""
+    if given is None:
+        return free
+    if isinstance(value, torch.Tensor) and isinstance(given, (dict, tuple, list)):
+        axes = given if isinstance(given, dict) else dict(enumerate(given))
+        axes = {**(free or {}), **{axis: size for axis, size in axes.items() if size is not None}}
+        if free:
+            batches.append(axes[0])
+        return axes
+    if isinstance(value, dict) and isinstance(given, dict):
+        return {key: _joined(item, free[key], given.get(key), batches) for key, item in value.items()}
+    if type(value) in (tuple, list) and len(given) == len(value):
+        return type(value)(_joined(*entry, batches) for entry in zip(value, free, given))
+    return given
+
+
+def _batched(arguments, given):
+    """The batch size of the first tensor, and `given` with axis 0 free wherever a tensor has that size.
+
+    The batch is the Dim that the user gave for axis 0 of such a tensor, if any: two for one size contradict each other.
+    """
     size = next(leaf for leaf in pytree.tree_leaves(arguments) if isinstance(leaf, torch.Tensor)).shape[0]
     if size < 2:
         raise ValueError(f"the example batch must be 2 or more (torch.export takes 0 and 1 for constants), got {size}")
-    free = {0: torch.export.Dim("batch", min=1)}
     has_batch = lambda leaf: isinstance(leaf, torch.Tensor) and leaf.ndim and leaf.shape[0] == size
-    return size, pytree.tree_map(lambda leaf: free if has_batch(leaf) else None, arguments)
-
-
-def _joined(value, free, given):
-    """The free axes of `free` and those that the user gave for `value`, which come first."""
-    if given is None:
-        return free
-    if isinstance(value, torch.Tensor):
-        axes = dict(enumerate(given)) if isinstance(given, (tuple, list)) else given
-        return {**(free or {}), **axes}
-    if isinstance(value, dict) and isinstance(given, dict):
-        return {key: _joined(item, free[key], given.get(key)) for key, item in value.items()}
-    if type(value) in (tuple, list) and len(given) == len(value):
-        return type(value)(_joined(*entry) for entry in zip(value, free, given))
-    return given
+    free = lambda dim: pytree.tree_map(lambda leaf: {0: dim} if has_batch(leaf) else None, arguments)
+    batch, batches = torch.export.Dim("batch", min=1), []
+    _joined(arguments, free(batch), given, batches)
+    theirs = [dim for dim in batches if isinstance(dim, torch.export.Dim) and dim is not batch]
+    return size, _joined(arguments, free((theirs or [batch])[0]), given, [])
 
 
 def _export_with_free_batch(module, args, kwargs, mode, dynamic_shapes=None):
     """With a free batch; if the model objects and `dynamic_shapes` asks for nothing else, the batch is fixed."""
     arguments = dict(inspect.signature(module.forward).bind(*args, **kwargs).arguments)
-    size, free = _batched(arguments)
-    if dynamic_shapes is not None:
-        return _export(module, args, kwargs, _joined(arguments, free, dynamic_shapes))
+    size, shapes = _batched(arguments, dynamic_shapes)
     try:
-        return _export(module, args, kwargs, free)
+        return _export(module, args, kwargs, shapes)
     except (torch._dynamo.exc.UserError, RuntimeError, ValueError) as error:
+        if dynamic_shapes is not None:
+            raise
         program = _export(module, args, kwargs, None)
         warnings.warn(f"limbeck: the {mode} export has its batch fixed at {size}, because: {error}", stacklevel=4)
         return program
