@@ -3,6 +3,7 @@
 import difflib
 import inspect
 import pathlib
+import sys
 import tempfile
 
 import torch
@@ -26,12 +27,20 @@ def export_pair(module, args, path=None, kwargs=None, free_batch=True, dynamic_s
     kwargs = kwargs or {}
     shapes = _by_argument(module, args, kwargs, dynamic_shapes)
     try:
-        return _export_pair.export_pair(module, args, path, kwargs, free_batch, shapes)
+        return _export_pair.export_pair(module, args, path, kwargs, free_batch, shapes, _frames_above())
     except OSError:
         raise
     except Exception as error:  # torch.export has no class for its refusals, and what the module raises is any
         _raise_for_module(module, args, kwargs)
         _raise_for_export(module, dynamic_shapes, error)
+
+
+def _frames_above():
+    """How many frames above its caller the code that called this package is: the stacklevel that warns in its line."""
+    frame, count = sys._getframe(1), 0
+    while frame is not None and frame.f_globals.get("__package__") == __package__:
+        frame, count = frame.f_back, count + 1
+    return count + 1
 
 
 def _by_argument(module, args, kwargs, shapes):

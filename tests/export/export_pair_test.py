@@ -101,6 +101,7 @@ class ExportPair(unittest.TestCase):
             pair = self.saved(FixedBatch(), (torch.randn(3, 4),))
         self.assertIn("the eval export has its batch fixed at 3, because:", str([one.message for one in said]))
         self.assertEqual(len(pair["eval"].range_constraints), 0)
+        self.assertEqual({one.filename for one in said if "limbeck:" in str(one.message)}, {__file__})
 
     def test_frees_further_sizes_where_asked(self):
         mean = Net(lambda y, x: y).eval()

@@ -185,6 +185,16 @@ def test_a_batch_that_the_module_fixes_is_a_warning():
     assert model(torch.randn(3, 4)).shape == (3, 4)
 
 
+@pytest.mark.parametrize("call", [lambda: lb.capture(FixedBatch(), torch.randn(3, 4)),
+                                  lambda: lb.export_pair(FixedBatch(), (torch.randn(3, 4),)),
+                                  lambda: lb.profile(FixedBatch(), torch.randn(3, 4))])
+def test_a_warning_of_capture_names_the_users_line(call):
+    with pytest.warns(UserWarning, match="has its batch fixed") as warned:
+        call()
+    lines = {(one.filename, one.lineno) for one in warned if "limbeck:" in str(one.message)}
+    assert lines == {(__file__, call.__code__.co_firstlineno)}
+
+
 # --- models of other libraries ---------------------------------------------------------------------------------------
 
 

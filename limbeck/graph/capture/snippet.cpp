@@ -77,7 +77,7 @@ def _batched(arguments, given):
     return size, _joined(arguments, free((theirs or [batch])[0]), given, [])
 
 
-def _export_with_free_batch(module, args, kwargs, mode, dynamic_shapes=None):
+def _export_with_free_batch(module, args, kwargs, mode, dynamic_shapes=None, stacklevel=1):
     """With a free batch; if the model objects and `dynamic_shapes` asks for nothing else, the batch is fixed."""
     arguments = dict(inspect.signature(module.forward).bind(*args, **kwargs).arguments)
     size, shapes = _batched(arguments, dynamic_shapes)
@@ -87,24 +87,25 @@ def _export_with_free_batch(module, args, kwargs, mode, dynamic_shapes=None):
         if dynamic_shapes is not None:
             raise
         program = _export(module, args, kwargs, None)
-        warnings.warn(f"limbeck: the {mode} export has its batch fixed at {size}, because: {error}", stacklevel=4)
+        warnings.warn(f"limbeck: the {mode} export has its batch fixed at {size}, because: {error}",
+                      stacklevel=stacklevel + 1)
         return program
 
 
-def export_pair(module, args, path=None, kwargs=None, free_batch=True, dynamic_shapes=None):
+def export_pair(module, args, path=None, kwargs=None, free_batch=True, dynamic_shapes=None, stacklevel=1):
     """Exports `module` in both modes, saves the pair to `path` if given, returns {"eval": program, "train": program}.
 
     `args` and `kwargs` are example inputs whose tensors have the batch, at least 2, as axis 0 (without `free_batch` any
     inputs, whose sizes are then fixed). `dynamic_shapes`, {argument: {axis: torch.export.Dim}} as torch.export has it,
-    are further free sizes. A module that comes in train mode keeps its own flags for `train`: frozen norms stay frozen.
-    Weights and modes are left as they were.
+    are further free sizes. `stacklevel` is the one of its warnings; 1 is the caller's line. A module that comes in
+    train mode keeps its own flags for `train`: frozen norms stay frozen. Weights and modes are left as they were.
     """
     modes = {child: child.training for child in module.modules()}
     inputs, programs = (args, kwargs or {}), {}
 
     def export(mode):
         if free_batch:
-            return _export_with_free_batch(module, *inputs, mode, dynamic_shapes)
+            return _export_with_free_batch(module, *inputs, mode, dynamic_shapes, stacklevel + 2)
         return _export(module, *inputs, dynamic_shapes)
 
     try:
