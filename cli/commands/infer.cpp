@@ -19,6 +19,7 @@
 #include "limbeck/core/format.h"
 #include "limbeck/core/machine.h"
 #include "limbeck/core/table.h"
+#include "limbeck/core/utf8.h"
 #include "limbeck/data/preprocessing.h"
 #include "limbeck/graph/weights/tensors.h"
 #include "limbeck/load/load.h"
@@ -37,6 +38,8 @@ using core::JsonView;
 constexpr std::string_view kTensorsSuffix = ".safetensors";
 /// Images that run at once where the model's batch is free.
 constexpr int64_t kMaxBatch = 32;
+/// Metadata key of the images that the rows of the outputs are of, a JSON array of their paths.
+constexpr const char* kRowsKey = "rows";
 
 /// An image that cannot be read, and why.
 struct Unread {
@@ -50,6 +53,7 @@ struct Results {
   std::vector<NamedTensor> outputs;
   at::Tensor logits;             // float [samples, classes]; undefined where the model gives none
   std::vector<Unread> unread{};  // images that were skipped
+  core::Metadata metadata{};     // of a file with the outputs
 };
 
 /// How many images go into one run: the first axis of the model's input where it is fixed.
@@ -153,6 +157,14 @@ class ImageReader {
   bool skips_;
 };
 
+/// The images by row; a name that is no UTF-8, which JSON cannot hold, with its bytes escaped as in messages.
+Json rows_json(const std::vector<std::string>& images) {
+  Json::Array rows;
+  for (const std::string& image : images)
+    rows.emplace_back(core::is_utf8(image) ? image : core::printable(image, image.size()));
+  return Json(std::move(rows));
+}
+
 Results run_on_images(Model& model, const InferArguments& arguments) {
   const data::Preprocessing preprocessing = prepare_by(arguments.preparation, model.graph(), arguments.model);
   ImageReader reader(arguments, preprocessing);
@@ -166,6 +178,7 @@ Results run_on_images(Model& model, const InferArguments& arguments) {
                   reader.unread().front().reason);
   }
   Results results{.samples = reader.read(), .outputs = joiner.take(), .logits = {}, .unread = reader.unread()};
+  results.metadata.emplace(kRowsKey, rows_json(results.samples).dump());
   results.logits = logits_of(results.outputs);
   return results;
 }
@@ -336,7 +349,9 @@ int run_command(const InferArguments& arguments) {
   model.accept_assumptions(parse_modes(arguments.accept));
   const Results results =
       has_tensors ? run_on_tensors(model, arguments.inputs.front()) : run_on_images(model, arguments);
-  if (!arguments.output_file.empty()) weights::write_tensors(arguments.output_file, owning(results.outputs));
+  if (!arguments.output_file.empty()) {
+    weights::write_tensors(arguments.output_file, owning(results.outputs), results.metadata);
+  }
   show(results, arguments, own_labels(model.graph()));
   return kDone;
 }

@@ -235,11 +235,24 @@ TEST_F(Verbs, InferTakesFoldersAndSkipsWhatCannotBeRead) {
   const Finished shown = run_limbeck({"infer", model_, "--input", path("in"), "--on_error", "skip", "--top", "1"});
   EXPECT_TRUE(contains(shown.err, "1 of 3 images could not be read and were left out")) << shown.err;
   EXPECT_TRUE(contains(shown.out, "probability")) << shown.out;
+  text_of({"infer", model_, "--input", path("in"), "--on_error", "skip", "--output", path("y.safetensors")});
+  EXPECT_EQ(core::SafetensorsFile::open(path("y.safetensors")).metadata().at("rows"),
+            Json::array(std::vector<std::string>{path("in/b.PNG"), path("in/c.png")}).dump());
   fs::remove(path("in/b.PNG"));
   fs::remove(path("in/c.png"));
   const Finished none = run_limbeck({"infer", model_, "--input", path("in"), "--on_error", "skip"});
   EXPECT_EQ(none.exit_code, 1);
   EXPECT_TRUE(contains(none.err, "none of the 1 images can be read; the first:")) << none.err;
+}
+
+TEST_F(Verbs, InferWritesOutputsOfImagesWhoseNamesAreNoUtf8) {
+  fs::create_directories(path("odd"));
+  const std::string stem = path("odd") + "/" + std::string(50, 'a');
+  fs::copy_file(test_file("data/images/gray.png"), stem + "\xe9.png");
+  const Finished done = run_limbeck({"infer", model_, "--input", path("odd"), "--output", path("y.safetensors")});
+  ASSERT_EQ(done.exit_code, 0) << done.err;
+  EXPECT_EQ(core::SafetensorsFile::open(path("y.safetensors")).metadata().at("rows"),
+            Json::array(std::vector<std::string>{stem + "\\xe9.png"}).dump());
 }
 
 TEST_F(Verbs, InferRunsTensorsByNameAndByPosition) {
