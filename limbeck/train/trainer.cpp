@@ -15,6 +15,7 @@
 #include "limbeck/train/loop/freeze.h"
 #include "limbeck/train/loop/labels.h"
 #include "limbeck/train/loop/step.h"
+#include "limbeck/train/loop/take_over.h"
 #include "limbeck/train/losses.h"
 
 namespace limbeck::train {
@@ -62,6 +63,7 @@ class Run {
 
   TrainSummary run() {
     begin();
+    progress().length = epoch_length(loader_, options_.accumulate);
     const int64_t first_step = progress().step;
     set_training();
     loader_.seek(progress().next);
@@ -106,14 +108,7 @@ class Run {
     const std::string from = control_.resume_from.string();
     const std::optional<Checkpoint> checkpoint = read_checkpoint(control_.resume_from, std::nullopt);
     if (!checkpoint) fail<IoError>("[train] there is no checkpoint to resume from in '{}'", from);
-    const Progress& there = checkpoint->progress;
-    LIMBECK_CHECK(there.next.epoch < options_.epochs,
-                  "[train] the run of '{}' has done {} epochs, and epochs is {}: ask for more", from, there.next.epoch,
-                  options_.epochs);
-    LIMBECK_CHECK(there.next.step <= loader_.batches_per_epoch(),
-                  "[train] the run of '{}' stands at batch {} of an epoch, and this data has {}: give the data and the "
-                  "batch size of that run",
-                  from, there.next.step, loader_.batches_per_epoch());
+    check_take_over(checkpoint->progress, from, options_, loader_);
     resume(*checkpoint, control_.resume_from);
     if (best_model_ && has_checkpoints())
       save_best(control_.checkpoint_directory, *best_model_, progress().epochs[*best()].epoch);

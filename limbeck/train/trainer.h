@@ -134,8 +134,8 @@ void check_training(const Model& model, const std::vector<std::pair<std::string,
 /// checkpoint when there is one. It computes where the model is, batches are moved there. BatchNorms of frozen scopes
 /// keep their statistics (freeze.h). Models are left in train mode. The memory of freed tensors is kept for the next
 /// step while it runs (CachingAllocatorScope). Throws InvalidArgument when the loss or a gradient is no longer finite
-/// (before the step: weights and the last checkpoint stand) or when control.resume_from has done all epochs or stands
-/// at a batch that the data does not have, IoError when there is none, and what objective, loader and disk throw.
+/// (before the step: weights and the last checkpoint stand) or for what check_take_over (take_over.h) refuses of
+/// control.resume_from, IoError when no checkpoint is there, and what objective, loader and disk throw.
 TrainSummary train(const Model& model, const std::vector<std::pair<std::string, Model>>& companions,
                    const Objective& objective, data::Loader& loader, const TrainOptions& options,
                    const RunControl& control);

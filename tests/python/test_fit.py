@@ -155,6 +155,35 @@ def test_what_cannot_be_resumed_from(tmp_path):
         lb.fit(net(), loader(), epochs=1, optimizer=ADAMW, resume_from=tmp_path / "nothing")
 
 
+def test_an_epoch_of_another_length_is_refused(tmp_path):
+    lb.fit(net(), loader(batch_size=50), epochs=1, optimizer=ADAMW, folder=tmp_path)
+    more = {"epochs": 2, "optimizer": ADAMW, "resume_from": tmp_path}
+    with pytest.raises(ValueError, match="has 28 batches and 28 steps, and one of this run 56 and 56: its schedule cannot"):
+        lb.fit(net(), loader(batch_size=25), **more)
+    with pytest.raises(ValueError, match="has 28 batches and 28 steps, and one of this run 28 and 14"):
+        lb.fit(net(), loader(batch_size=50), accumulate=2, **more)
+    halves = lb.fit(net(), loader(batch_size=25), accumulate=2, **more)  # as many steps, between two epochs
+    assert halves.completed and (halves.resumed_at_step, halves.steps) == (28, 56)
+
+
+def test_a_run_that_stopped_early_goes_on_with_more_patience_alone(tmp_path):
+    call = {"optimizer": ADAMW, "schedule": "constant", "monitor": "loss"}
+    stop = {"patience": 1, "min_delta": 100}
+    first = lb.fit(net(), loader(), epochs=5, early_stop=stop, folder=tmp_path, **call)
+    assert first.is_early_stop and first.steps == 28
+    with pytest.raises(ValueError, match="has stopped early, after 2 epochs: its last 1 brought no better loss. To go on"):
+        lb.fit(net(), loader(), epochs=6, early_stop=stop, resume_from=tmp_path, **call)
+    assert lb.fit(net(), loader(), epochs=3, early_stop={**stop, "patience": 2}, resume_from=tmp_path, **call).steps == 42
+    assert lb.fit(net(), loader(), epochs=3, resume_from=tmp_path, **call).steps == 42
+
+
+def test_early_stop_and_plateau_need_what_they_go_by_of_earlier_epochs(tmp_path):
+    lb.fit(net(), loader(), epochs=1, optimizer=ADAMW, folder=tmp_path)
+    for options, name in (({"early_stop": {"patience": 3}}, "early_stop"), ({"schedule": "plateau"}, "the plateau schedule")):
+        with pytest.raises(ValueError, match=f"{name} goes by val_accuracy, and the run of .* held out no samples: set"):
+            lb.fit(net(), loader(), loader(1), epochs=2, optimizer=ADAMW, resume_from=tmp_path, **options)
+
+
 @pytest.mark.parametrize("options, error", [
     ({"optimizer": ADAMW}, "has done 1 epochs"),
     ({"epochs": 2, "optimizer": {"kind": "sgd", "lr": 0.1, "momentum": 0.9}}, "belongs to no parameter of this optimizer"),

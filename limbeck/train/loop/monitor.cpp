@@ -46,6 +46,10 @@ bool is_of_validation(Metric metric) { return metric == Metric::val_accuracy || 
 
 bool is_higher_better(Metric metric) { return metric == Metric::val_accuracy || metric == Metric::train_accuracy; }
 
+bool has_metric(const EpochSummary& epoch, Metric metric) {
+  return !is_of_validation(metric) || epoch.val_accuracy.has_value();  // val_loss comes with it
+}
+
 double metric_of(const EpochSummary& epoch, Metric metric) {
   if (metric == Metric::loss) return epoch.loss;
   if (metric == Metric::train_accuracy) return epoch.train_accuracy;

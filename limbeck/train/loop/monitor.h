@@ -20,6 +20,9 @@ bool is_of_validation(Metric metric);
 /// Accuracies grow as a model gets better, losses fall.
 bool is_higher_better(Metric metric);
 
+/// False for a metric of validation where no samples were held out.
+bool has_metric(const EpochSummary& epoch, Metric metric);
+
 /// The metric of an epoch. Throws InvalidArgument, saying what to do, where it needs held-out samples and there were
 /// none.
 double metric_of(const EpochSummary& epoch, Metric metric);

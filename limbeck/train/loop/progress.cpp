@@ -45,13 +45,18 @@ Json to_json(const EpochSummary& epoch) {
 Json to_json(const Progress& progress) {
   Json::Array epochs;
   for (const EpochSummary& epoch : progress.epochs) epochs.push_back(to_json(epoch));
-  return Json::object({{"epoch", progress.next.epoch},
-                       {"step_in_epoch", progress.next.step},
-                       {"step", progress.step},
-                       {"loss_sum", progress.meter.loss_sum},
-                       {"correct", progress.meter.correct},
-                       {"samples", progress.meter.samples},
-                       {"epochs", std::move(epochs)}});
+  Json json = Json::object({{"epoch", progress.next.epoch},
+                            {"step_in_epoch", progress.next.step},
+                            {"step", progress.step},
+                            {"loss_sum", progress.meter.loss_sum},
+                            {"correct", progress.meter.correct},
+                            {"samples", progress.meter.samples},
+                            {"epochs", std::move(epochs)}});
+  if (progress.length) {
+    json["batches_per_epoch"] = progress.length->batches;
+    json["steps_per_epoch"] = progress.length->steps;
+  }
+  return json;
 }
 
 Progress progress_from_json(const core::JsonView& json) {
@@ -62,6 +67,8 @@ Progress progress_from_json(const core::JsonView& json) {
                     .correct = json["correct"].as_int(),
                     .samples = json["samples"].as_int()};
   for (const core::JsonView& epoch : json["epochs"].elements()) progress.epochs.push_back(epoch_from_json(epoch));
+  if (const auto batches = json.get("batches_per_epoch"))
+    progress.length = {.batches = batches->as_int(0, INT64_MAX), .steps = json["steps_per_epoch"].as_int(1, INT64_MAX)};
   return progress;
 }
 

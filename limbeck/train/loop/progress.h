@@ -36,11 +36,18 @@ struct EpochSummary {
   std::optional<ValidationResult> averaged = std::nullopt;
 };
 
+/// Both count the last one, which may be smaller than the others.
+struct EpochLength {
+  int64_t batches = 0;
+  int64_t steps = 0;  // of the optimizer
+};
+
 struct Progress {
   data::LoaderState next;  // the batch that comes next
   int64_t step = 0;        // optimizer steps made
   EpochMeter meter;
   std::vector<EpochSummary> epochs;
+  std::optional<EpochLength> length = std::nullopt;  // nothing in checkpoints from before it was written
 };
 
 core::Json to_json(const EpochSummary& epoch);
