@@ -4,7 +4,9 @@
 #include <ATen/core/grad_mode.h>
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <chrono>
+#include <span>
 
 #include "limbeck/core/error.h"
 #include "limbeck/core/log.h"
@@ -106,12 +108,25 @@ class Run {
   /// Goes on from another run's checkpoint, which stays as it is.
   void take_over() {
     const std::string from = control_.resume_from.string();
-    const std::optional<Checkpoint> checkpoint = read_checkpoint(control_.resume_from, std::nullopt);
+    std::optional<Checkpoint> checkpoint = read_checkpoint(control_.resume_from, std::nullopt);
     if (!checkpoint) fail<IoError>("[train] there is no checkpoint to resume from in '{}'", from);
     check_take_over(checkpoint->progress, from, options_, loader_);
+    if (options_.keep == Keep::best) forget_lost_best(checkpoint->progress);
     resume(*checkpoint, control_.resume_from);
     if (best_model_ && has_checkpoints())
       save_best(control_.checkpoint_directory, *best_model_, progress().epochs[*best()].epoch);
+  }
+
+  /// That run may have kept no weights, or those that another metric calls the best.
+  void forget_lost_best(Progress& there) const {
+    const std::span<const EpochSummary> judged = std::span(there.epochs).subspan(there.best_from);
+    const bool has_all = std::all_of(judged.begin(), judged.end(),
+                                     [&](const EpochSummary& epoch) { return has_metric(epoch, options_.monitor); });
+    const auto place = has_all ? best_of(there) : std::nullopt;
+    if (there.epochs.empty() || (place && has_best(control_.resume_from, there.epochs[*place].epoch))) return;
+    there.best_from = there.epochs.size();
+    core::log_warning("[train] the run of '{}' kept no weights of its best epoch by {}: keep: best begins after its {}",
+                      control_.resume_from.string(), metric_name(options_.monitor), there.epochs.size());
   }
 
   bool is_finished() {
@@ -221,7 +236,12 @@ class Run {
     return false;
   }
 
-  std::optional<std::size_t> best() const { return best_epoch(state_.progress.epochs, options_.monitor); }
+  /// Among the epochs whose weights could be kept.
+  std::optional<std::size_t> best_of(const Progress& there) const {
+    const auto place = best_epoch(std::span(there.epochs).subspan(there.best_from), options_.monitor);
+    return place ? std::optional(*place + there.best_from) : std::nullopt;
+  }
+  std::optional<std::size_t> best() const { return best_of(state_.progress); }
 
   /// Before the checkpoint that says so: what a kill leaves is then at most one file too many.
   void keep_if_best() {
@@ -231,7 +251,7 @@ class Run {
   }
 
   void reload_best(const Progress& saved, const std::filesystem::path& directory) {
-    const auto place = options_.keep == Keep::best ? best_epoch(saved.epochs, options_.monitor) : std::nullopt;
+    const auto place = options_.keep == Keep::best ? best_of(saved) : std::nullopt;
     if (!place) return;
     best_model_ = judged_model().clone();
     load_best(directory, *best_model_, saved.epochs[*place].epoch);

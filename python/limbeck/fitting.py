@@ -64,7 +64,9 @@ def fit(model, data, val=None, *, loss=None, teacher=None, hooks=(), on_step=Non
     The same call goes on from the folder's last checkpoint, bit for bit; another run's is a ValueError. Ctrl-C ends
     the training between two steps, after a checkpoint.
     `resume_from`: the folder of an earlier run, from whose last checkpoint this one starts, bit for bit too: with more
-    epochs or other options, or elsewhere. That folder is left as it is; a checkpoint in `folder` comes first.
+    epochs or other options, or elsewhere. That folder is left as it is; a checkpoint in `folder` comes first. The model,
+    the optimizer's kind and the length of an epoch (data, batch_size, accumulate) must be that run's; ema can end but not
+    begin, and precision="fp16" needs a run in it.
     `seed`: of order, augmentation and dropout.
 
     The interpreter's lock is held for hooks, Python's datasets and a loss alone. Preprocessing and class names of the

@@ -184,6 +184,33 @@ def test_early_stop_and_plateau_need_what_they_go_by_of_earlier_epochs(tmp_path)
             lb.fit(net(), loader(), loader(1), epochs=2, optimizer=ADAMW, resume_from=tmp_path, **options)
 
 
+@pytest.mark.parametrize("held_out", [True, False])
+def test_keep_best_begins_where_the_earlier_run_kept_no_best(tmp_path, capfd, held_out):
+    first, second = tmp_path / "first", tmp_path / "second"
+    call = {"optimizer": ADAMW, "schedule": "constant"}
+    lb.fit(net(), loader(), loader(1) if held_out else None, epochs=2, folder=first, **call)
+    more = {"epochs": 3, "keep": "best", "folder": second, "resume_from": first, **call}
+    capfd.readouterr()
+    model = net()
+    stopped = lb.fit(model, loader(), loader(1), hooks=Recorder(stop_at=30), **more)
+    assert not stopped.completed
+    assert "kept no weights of its best epoch by val_accuracy: keep: best begins after its 2" in capfd.readouterr().err
+    result = lb.fit(model, loader(), loader(1), **more)  # it is known still
+    assert result.best_epoch == 2 and len(result.epochs) == 3
+    assert_equal(state(result.model), state(model))
+
+
+def test_another_monitor_asks_for_weights_that_are_not_kept(tmp_path):
+    call = {"optimizer": ADAMW, "schedule": "constant", "keep": "best"}
+    first = lb.fit(net(), loader(), epochs=2, monitor="loss", folder=tmp_path, **call)
+    assert first.best_epoch == 1
+    # By a larger rate the loss grows and the earlier epoch stays the best.
+    unlearned = {**call, "optimizer": {**ADAMW, "lr": 10.0}}
+    assert lb.fit(net(), loader(), epochs=3, monitor="loss", resume_from=tmp_path, **unlearned).best_epoch == 1
+    (tmp_path / "checkpoint" / "best" / "epoch-0002.lmb").rename(tmp_path / "checkpoint" / "best" / "epoch-0001.lmb")
+    assert lb.fit(net(), loader(), epochs=3, monitor="loss", resume_from=tmp_path, **unlearned).best_epoch == 2
+
+
 @pytest.mark.parametrize("options, error", [
     ({"optimizer": ADAMW}, "has done 1 epochs"),
     ({"epochs": 2, "optimizer": {"kind": "sgd", "lr": 0.1, "momentum": 0.9}}, "belongs to no parameter of this optimizer"),

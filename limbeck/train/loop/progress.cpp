@@ -52,6 +52,7 @@ Json to_json(const Progress& progress) {
                             {"correct", progress.meter.correct},
                             {"samples", progress.meter.samples},
                             {"epochs", std::move(epochs)}});
+  if (progress.best_from > 0) json["best_from"] = progress.best_from;
   if (progress.length) {
     json["batches_per_epoch"] = progress.length->batches;
     json["steps_per_epoch"] = progress.length->steps;
@@ -67,6 +68,8 @@ Progress progress_from_json(const core::JsonView& json) {
                     .correct = json["correct"].as_int(),
                     .samples = json["samples"].as_int()};
   for (const core::JsonView& epoch : json["epochs"].elements()) progress.epochs.push_back(epoch_from_json(epoch));
+  if (const auto from = json.get("best_from"))
+    progress.best_from = static_cast<std::size_t>(from->as_int(0, static_cast<int64_t>(progress.epochs.size())));
   if (const auto batches = json.get("batches_per_epoch"))
     progress.length = {.batches = batches->as_int(0, INT64_MAX), .steps = json["steps_per_epoch"].as_int(1, INT64_MAX)};
   return progress;

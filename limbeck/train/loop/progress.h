@@ -47,6 +47,8 @@ struct Progress {
   int64_t step = 0;        // optimizer steps made
   EpochMeter meter;
   std::vector<EpochSummary> epochs;
+  std::size_t best_from =
+      0;  // place in epochs of the first one that may be the best: no earlier one's weights are kept
   std::optional<EpochLength> length = std::nullopt;  // nothing in checkpoints from before it was written
 };
 
