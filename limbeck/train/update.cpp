@@ -27,7 +27,7 @@ void fail_not_finite(const NotFinite& found) {
 std::string first_not_finite(std::span<const NamedTensor> parameters) {
   for (const NamedTensor& parameter : parameters) {
     const at::Tensor gradient = parameter.tensor.grad();
-    if (gradient.defined() && !at::isfinite(gradient).all().item<bool>()) return parameter.name;
+    if (gradient.defined() && !at::isfinite(values_of(gradient)).all().item<bool>()) return parameter.name;
   }
   return {};
 }

@@ -30,6 +30,18 @@ TEST(DecideUpdate, RefusesWhatIsNotFinite) {
   }
 }
 
+/// Two numbers of one place whose sum is too large, and one that is infinite itself.
+TEST(FirstNotFinite, NamesASparseGradientToo) {
+  const at::Tensor places = at::zeros({1, 2}, at::kLong);
+  for (const float number : {3e38F, std::numeric_limits<float>::infinity()}) {
+    at::Tensor fine = at::zeros({3}).requires_grad_(), bad = at::zeros({3}).requires_grad_();
+    fine.mutable_grad() = at::sparse_coo_tensor(places, at::ones({2}), {3});
+    bad.mutable_grad() = at::sparse_coo_tensor(places, at::full({2}, number), {3});
+    const std::vector<NamedTensor> parameters{{"fine", fine}, {"bad", bad}};
+    EXPECT_EQ(first_not_finite(parameters), "bad") << number;
+  }
+}
+
 TEST(DecideUpdate, OfNothingIsNothing) {
   const UpdateDecision decision = decide_update({}, {.clip_norm = 1});
   EXPECT_TRUE(decision.is_finite);

@@ -50,15 +50,14 @@ double sum_by_operators(const std::vector<at::Tensor>& gradients) {
   return at::stack(norms).square().sum().item<double>();
 }
 
-/// All numbers of the gradient that are not zero by its layout; those of one place of a sparse one as their sum.
+}  // namespace
+
 at::Tensor values_of(const at::Tensor& gradient) {
   if (gradient.layout() == at::kStrided) return gradient;
   if (gradient.layout() == at::kSparse) return gradient.coalesce().values();
   fail<Unsupported>(
       "[gradients] a gradient is neither dense nor a sparse COO tensor. Make it dense: gradient.to_dense()");
 }
-
-}  // namespace
 
 GradientStatistics gradient_statistics(std::span<const at::Tensor> gradients) {
   const at::NoGradGuard no_grad;

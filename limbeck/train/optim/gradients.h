@@ -22,6 +22,10 @@ struct GradientStatistics {
 /// other layouts.
 GradientStatistics gradient_statistics(std::span<const at::Tensor> gradients);
 
+/// All numbers of the gradient that are not zero by its layout; those of one place of a sparse one (COO) as their sum.
+/// Throws Unsupported for other layouts.
+at::Tensor values_of(const at::Tensor& gradient);
+
 /// Multiplies every gradient in place, in one parallel region: unscaling of a scaled loss, clipping. Undefined ones are
 /// passed over.
 void scale_gradients(std::span<const at::Tensor> gradients, double factor);
