@@ -96,13 +96,14 @@ Json describe_loader(const data::Loader& loader) {
 
 /// Of all that makes one run another than the next: its checkpoints are then none of this one's.
 std::string hash_of(const Fit& fit, const recipe::DistillStage& stage) {
-  const Json json = Json::object({{"options", effective_options(stage)},
-                                  {"seed", fit.seed},
-                                  {"train", describe_loader(fit.train_loader->get())},
-                                  {"model", core::sha256_hex(graph::print(fit.model.graph()))},
-                                  {"has_teacher", fit.teacher.has_value()},
-                                  {"resume_from", fit.resume_from},
-                                  {"run", fit.run}});
+  Json json = Json::object({{"options", effective_options(stage)},
+                            {"seed", fit.seed},
+                            {"train", describe_loader(fit.train_loader->get())},
+                            {"model", core::sha256_hex(graph::print(fit.model.graph()))},
+                            {"has_teacher", fit.teacher.has_value()},
+                            {"run", fit.run}});
+  // Only where it is given, so that other runs go on from folders of earlier versions; however it is spelled.
+  if (!fit.resume_from.empty()) json["resume_from"] = fs::weakly_canonical(fit.resume_from).string();
   return core::sha256_hex(json.dump());
 }
 

@@ -155,6 +155,18 @@ def test_what_cannot_be_resumed_from(tmp_path):
         lb.fit(net(), loader(), epochs=1, optimizer=ADAMW, resume_from=tmp_path / "nothing")
 
 
+def test_the_folder_to_resume_from_may_be_spelled_otherwise(tmp_path, monkeypatch):
+    call = {"optimizer": ADAMW, "schedule": "constant"}
+    lb.fit(net(), loader(), epochs=1, folder=tmp_path / "first", **call)
+    more = {"epochs": 2, "folder": tmp_path / "second", **call}
+    monkeypatch.chdir(tmp_path)
+    assert not lb.fit(net(), loader(), resume_from=tmp_path / "first", hooks=Recorder(stop_at=20), **more).completed
+    for spelled in ("first", "./first/", "second/../first"):
+        assert lb.fit(net(), loader(), resume_from=spelled, hooks=Recorder(stop_at=24), **more).resumed_at_step >= 20
+    with pytest.raises(ValueError, match="belongs to a run with other settings"):
+        lb.fit(net(), loader(), **more)
+
+
 def test_an_epoch_of_another_length_is_refused(tmp_path):
     lb.fit(net(), loader(batch_size=50), epochs=1, optimizer=ADAMW, folder=tmp_path)
     more = {"epochs": 2, "optimizer": ADAMW, "resume_from": tmp_path}
@@ -473,6 +485,7 @@ def test_what_is_no_data():
     ((torch.zeros(1, 8, 8), 1, 2), r"a pair \(image, label\), got 3 of Tensor, int, int"),
     ((torch.zeros(1, 8, 8), torch.zeros(5)), r"a label must be one class, a whole number, got float32 \[5\]"),
     ((torch.zeros(1, 8, 8), 0.5), r"a label must be one class, a whole number, got 0.5"),
+    ((torch.zeros(1, 8, 8), float("inf")), r"a label must be one class, a whole number, got inf"),
     ((torch.zeros(4), 1), r"must have the shape \[C, H, W\], got float32 \[4\]"),
 ])
 def test_samples_that_are_no_images_with_a_class(sample, said):
