@@ -216,7 +216,7 @@ def _as_class(label):
         number = int(label)
         if number == label:
             return number
-    except (TypeError, ValueError, RuntimeError):  # what int() raises by type
+    except (TypeError, ValueError, OverflowError, RuntimeError):  # what int() raises by type
         pass
     raise ValueError(f"[data] a label must be one class, a whole number, got {_describe(label)}. {_OWN_LOOP}")
 
