@@ -12,7 +12,7 @@ namespace limbeck::distill {
 using train::in_loss_precision;
 
 at::Tensor kd_divergence_per_sample(const at::Tensor& student, const at::Tensor& teacher, double temperature) {
-  LIMBECK_CHECK(student.dim() == 2 && student.sizes() == teacher.sizes(),
+  LIMBECK_CHECK(student.dim() == 2 && student.sym_sizes() == teacher.sym_sizes(),
                 "[distill] student and teacher logits must both be [B, C], got {} and {}", student.sizes().vec(),
                 teacher.sizes().vec());
   LIMBECK_CHECK(temperature > 0, "[distill] temperature must be above 0, got {}", temperature);

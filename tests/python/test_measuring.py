@@ -7,6 +7,7 @@ import time
 import pytest
 import torch
 from torch import nn
+from torch.fx.experimental.proxy_tensor import make_fx
 
 import limbeck as lb
 from nets import batches, conv_net, images, labels
@@ -131,6 +132,41 @@ def test_a_label_that_is_no_class_is_named(wrong):
             call()
     with pytest.raises(ValueError, match=rf"the label of sample 9 must lie in 0..3, of 4 classes, got {wrong}"):
         lb.evaluate(conv_net(), [(x, labels()), (x, y)])  # counted over the loader, not the batch
+
+
+@pytest.mark.parametrize("mode", ["real", "fake", "symbolic"])
+def test_losses_can_be_traced(mode):
+    def both(s, t, y):
+        return lb.cross_entropy(s, y) + lb.kd(s, t, y, temperature=2, alpha=0.5)
+
+    given = torch.randn(6, 4), torch.randn(6, 4), torch.randint(4, (6,))
+    traced = make_fx(both, tracing_mode=mode)(*given)
+    torch.testing.assert_close(traced(*given), both(*given))
+    other = torch.randn(9, 4), torch.randn(9, 4), torch.randint(4, (9,))
+    if mode == "symbolic":
+        torch.testing.assert_close(traced(*other), both(*other))  # the batch size is no constant of the trace
+
+
+def test_losses_under_vmap():
+    logits, y = torch.randn(3, 6, 4), torch.randint(4, (3, 6))
+    losses = torch.vmap(lb.cross_entropy)(logits, y)
+    torch.testing.assert_close(losses, torch.stack([lb.cross_entropy(s, c) for s, c in zip(logits, y)]))
+
+
+def test_a_module_with_its_loss_can_be_captured():
+    class WithLoss(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.net = conv_net()
+
+        def forward(self, x, y):
+            return lb.cross_entropy(self.net(x), y)
+
+    module = WithLoss().eval()
+    batch = torch.export.Dim("batch")
+    captured = lb.capture(module, (images(), labels()), dynamic_shapes={"x": {0: batch}, "y": {0: batch}}).eval()
+    for x, y in ((images(), labels()), (images()[:4], labels()[:4])):
+        torch.testing.assert_close(captured(x, y), module(x, y))
 
 
 def test_labels_may_be_strided_or_ignored():

@@ -1,11 +1,13 @@
 #include "limbeck/train/loop/labels.h"
 
+#include <ATen/TensorSubclassLikeUtils.h>
+
 #include "limbeck/core/error.h"
 
 namespace limbeck::train {
 
 std::optional<std::int64_t> find_stray_row(const at::Tensor& labels, std::int64_t num_classes) {
-  if (!labels.is_cpu()) return std::nullopt;
+  if (!labels.is_cpu() || at::isTensorSubclassLike(labels) || !labels.has_storage()) return std::nullopt;
   const at::Tensor dense = labels.contiguous();
   const std::int64_t* label = dense.const_data_ptr<std::int64_t>();
   for (std::int64_t i = 0; i < dense.numel(); ++i) {
