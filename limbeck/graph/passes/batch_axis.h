@@ -22,10 +22,10 @@ struct BatchAxisResult {
   std::string reason;  // why not: op, scope and what to export instead
 };
 
-/// Makes axis 0 of every input whose size is the first input's batch free. The new graph replaces `graph` only when both
-/// modes prove right (batch_proof.h): a batch of three equals three single runs, and the old batch size gives what it
-/// gave. Where they don't, or where train mode has what cannot be proved (a loss over the batch), `graph` stays as it
-/// was. A graph that has symbols already is left alone, without a reason.
+/// Makes axis 0 of every input whose size is the first input's batch free. The new graph replaces `graph` only when
+/// both modes prove right (batch_proof.h): a batch of three equals three single runs, and the old batch size gives what
+/// it gave. Where they don't, or where train mode has what cannot be proved (a loss over the batch), `graph` stays as
+/// it was. A graph that has symbols already is left alone, without a reason.
 BatchAxisResult free_batch_axis(graph::Graph& graph);
 
 }  // namespace limbeck::passes
