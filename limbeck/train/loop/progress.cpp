@@ -71,7 +71,7 @@ Progress progress_from_json(const core::JsonView& json) {
   if (const auto from = json.get("best_from"))
     progress.best_from = static_cast<std::size_t>(from->as_int(0, static_cast<int64_t>(progress.epochs.size())));
   if (const auto batches = json.get("batches_per_epoch"))
-    progress.length = {.batches = batches->as_int(0, INT64_MAX), .steps = json["steps_per_epoch"].as_int(1, INT64_MAX)};
+    progress.length = {.batches = batches->as_int(0, INT64_MAX), .steps = json["steps_per_epoch"].as_int(0, INT64_MAX)};
   return progress;
 }
 
