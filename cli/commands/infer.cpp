@@ -211,6 +211,8 @@ struct Guess {
   int64_t index;
   std::string label;
   double probability;
+
+  std::string name() const { return label.empty() ? fmt::format("class {}", index) : label; }
 };
 
 /// The `top` likeliest classes of one row of logits, best first.
@@ -246,8 +248,7 @@ std::string classes_text(const Results& results, int64_t top, const std::vector<
   for (std::size_t i = 0; i < results.samples.size(); ++i) {
     text += results.samples[i] + "\n";
     for (const Guess& guess : best_classes(results.logits[static_cast<int64_t>(i)], top, labels)) {
-      const std::string name = guess.label.empty() ? fmt::format("class {}", guess.index) : guess.label;
-      text += fmt::format("  {:>8}  {}\n", core::format_percent(guess.probability), name);
+      text += fmt::format("  {:>8}  {}\n", core::format_percent(guess.probability), guess.name());
     }
   }
   return text;
@@ -268,8 +269,7 @@ std::string classes_table(const Results& results, int64_t top, const std::vector
   for (std::size_t i = 0; i < results.samples.size(); ++i) {
     std::string image = results.samples[i];
     for (const Guess& guess : best_classes(results.logits[static_cast<int64_t>(i)], top, labels)) {
-      const std::string name = guess.label.empty() ? fmt::format("class {}", guess.index) : guess.label;
-      table.add_row({std::exchange(image, ""), name, core::format_percent(guess.probability)});
+      table.add_row({std::exchange(image, ""), guess.name(), core::format_percent(guess.probability)});
     }
   }
   return table.text(terminal_width());

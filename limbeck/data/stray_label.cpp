@@ -14,11 +14,12 @@ std::string StrayLabel::to_string() const {
   return fmt::format("sample {}{} has the label {}", index, its_file, label);
 }
 
-std::optional<StrayLabel> find_stray_label(const at::Tensor& labels, std::int64_t num_classes) {
+std::optional<StrayLabel> find_stray_label(const at::Tensor& labels, std::int64_t num_classes,
+                                           std::optional<std::int64_t> ignored) {
   const at::Tensor dense = labels.contiguous();
   const std::int64_t* label = dense.const_data_ptr<std::int64_t>();
   for (std::int64_t i = 0; i < dense.numel(); ++i) {
-    if (!is_class(label[i], num_classes)) return StrayLabel{.index = i, .label = label[i]};
+    if (!is_class(label[i], num_classes) && label[i] != ignored) return StrayLabel{.index = i, .label = label[i]};
   }
   return std::nullopt;
 }

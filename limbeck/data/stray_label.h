@@ -15,8 +15,9 @@ struct StrayLabel {
   std::string to_string() const;
 };
 
-/// The first of `labels` that is not in 0..num_classes-1. Shape: [N], int64, on the CPU.
-std::optional<StrayLabel> find_stray_label(const at::Tensor& labels, std::int64_t num_classes);
+/// The first of `labels` that is neither in 0..num_classes-1 nor `ignored`. Shape: [N], int64, on the CPU.
+std::optional<StrayLabel> find_stray_label(const at::Tensor& labels, std::int64_t num_classes,
+                                           std::optional<std::int64_t> ignored = std::nullopt);
 
 /// The first sample of the dataset whose label is not in 0..num_classes-1. Asks each sample for its label until then.
 /// Throws IoError where the file of that sample cannot be read.

@@ -154,6 +154,17 @@ class ImageFolder final : public Dataset {
 
 }  // namespace
 
+std::vector<std::string> images_in(const fs::path& folder) {
+  std::vector<std::string> images;
+  for (const fs::directory_entry& entry : entries_of(folder)) {
+    std::error_code ignored;
+    const bool is_image = is_one_of(lower_case_extension(entry.path()), kReadable);
+    if (is_image && !entry.is_directory(ignored)) images.push_back(entry.path().string());
+  }
+  std::sort(images.begin(), images.end());
+  return images;
+}
+
 std::vector<std::string> class_folders(const fs::path& root) {
   std::vector<std::string> names;
   for (const fs::directory_entry& entry : entries_of(root)) {

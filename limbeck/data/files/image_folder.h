@@ -19,6 +19,10 @@ struct ImageFolderOptions {
 /// none, or a name is not UTF-8.
 std::vector<std::string> class_folders(const std::filesystem::path& folder);
 
+/// Paths of the files in `folder`, not below it, that end in .jpg, .jpeg or .png, in either case, in the order of their
+/// bytes. Throws IoError if it cannot be read.
+std::vector<std::string> images_in(const std::filesystem::path& folder);
+
 /// Classes are the sub-folders of `folder`, labels their places in the order of their names' bytes. Samples are the
 /// files below them ending in .jpg, .jpeg or .png, in either case: class after class, folders and then names within
 /// them in the order of their bytes; links are followed. Images are read when they are asked for, turned upright as

@@ -3,18 +3,15 @@
 #include <ATen/TensorSubclassLikeUtils.h>
 
 #include "limbeck/core/error.h"
+#include "limbeck/data/stray_label.h"
 
 namespace limbeck::train {
 
 std::optional<std::int64_t> find_stray_row(const at::Tensor& labels, std::int64_t num_classes) {
   if (!labels.is_cpu() || at::isTensorSubclassLike(labels) || !labels.has_storage()) return std::nullopt;
-  const at::Tensor dense = labels.contiguous();
-  const std::int64_t* label = dense.const_data_ptr<std::int64_t>();
-  for (std::int64_t i = 0; i < dense.numel(); ++i) {
-    const bool is_class = label[i] >= 0 && label[i] < num_classes;
-    if (!is_class && label[i] != kIgnoredLabel) return i;
-  }
-  return std::nullopt;
+  const std::optional<data::StrayLabel> stray = data::find_stray_label(labels, num_classes, kIgnoredLabel);
+  if (!stray) return std::nullopt;
+  return stray->index;
 }
 
 void check_labels(const data::Batch& batch, const at::Tensor& logits) {
